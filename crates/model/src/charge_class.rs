@@ -1,0 +1,256 @@
+//! One class per charge, from the columns that say what a charge is (`cost-data.md`, 5 and 6).
+//!
+//! | ChargeType | commitment | class |
+//! |---|---|---|
+//! | Usage | none, Spot, reservation, savings plan | the four usage classes |
+//! | Purchase, Refund | reservation, savings plan, none | purchases and refunds |
+//! | UnusedReservation, UnusedSavingsPlan, UnusedBenefit | | the two unused classes |
+//! | RoundingAdjustment | | rounding |
+//! | Tax, Credit | | tax or credit |
+//!
+//! A publisher type of Marketplace decides before all others. What no rule knows is
+//! [`ChargeClass::Other`]: counted and shown, never dropped.
+
+use std::fmt;
+
+/// What a charge is, for rollups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChargeClass {
+    /// Usage at the negotiated price.
+    OnDemandUsage,
+    /// Usage of spare capacity.
+    SpotUsage,
+    /// Usage covered by a reservation: free in actual, its share in amortized.
+    ReservationUsage,
+    /// Usage covered by a savings plan: free in actual, its share in amortized.
+    SavingsPlanUsage,
+    /// A reservation paid, at once or month by month. Only in actual.
+    ReservationPurchase,
+    /// A savings plan paid, at once or month by month. Only in actual.
+    SavingsPlanPurchase,
+    /// A reservation given back (negative). Only in actual.
+    ReservationRefund,
+    /// A savings plan given back (negative). Only in actual.
+    SavingsPlanRefund,
+    /// Reserved hours that nothing used. Only in amortized.
+    UnusedReservation,
+    /// Savings plan commitment that nothing used. Only in amortized.
+    UnusedSavingsPlan,
+    /// Usage sold by a third party.
+    MarketplaceUsage,
+    /// A third party's product bought; never spread.
+    MarketplacePurchase,
+    /// Any other purchase.
+    OtherPurchase,
+    /// Any other refund.
+    Refund,
+    /// The difference between rows and the invoice's digits.
+    Rounding,
+    /// Tax or credit.
+    TaxOrCredit,
+    /// A combination that no rule knows.
+    Other,
+}
+
+/// The columns that decide the class, as the file has them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChargeFacts<'a> {
+    /// `ChargeType`; `None` if the file has no such column (2019 and pay-as-you-go: usage only).
+    pub charge_type: Option<&'a str>,
+    /// `PricingModel`, empty in old files.
+    pub pricing_model: &'a str,
+    /// `PublisherType`.
+    pub publisher_type: &'a str,
+    /// `benefitId`, the resource id of the reservation or savings plan.
+    pub benefit_id: &'a str,
+    /// Whether `ReservationId` is filled.
+    pub has_reservation_id: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commitment {
+    None,
+    Spot,
+    Reservation,
+    SavingsPlan,
+    Unknown,
+}
+
+impl ChargeClass {
+    /// Every class, in the order of the documentation.
+    pub const ALL: [Self; 17] = [
+        Self::OnDemandUsage,
+        Self::SpotUsage,
+        Self::ReservationUsage,
+        Self::SavingsPlanUsage,
+        Self::ReservationPurchase,
+        Self::SavingsPlanPurchase,
+        Self::ReservationRefund,
+        Self::SavingsPlanRefund,
+        Self::UnusedReservation,
+        Self::UnusedSavingsPlan,
+        Self::MarketplaceUsage,
+        Self::MarketplacePurchase,
+        Self::OtherPurchase,
+        Self::Refund,
+        Self::Rounding,
+        Self::TaxOrCredit,
+        Self::Other,
+    ];
+
+    /// The name in the column `charge_class` and in rollup definitions.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OnDemandUsage => "on_demand_usage",
+            Self::SpotUsage => "spot_usage",
+            Self::ReservationUsage => "reservation_usage",
+            Self::SavingsPlanUsage => "savings_plan_usage",
+            Self::ReservationPurchase => "reservation_purchase",
+            Self::SavingsPlanPurchase => "savings_plan_purchase",
+            Self::ReservationRefund => "reservation_refund",
+            Self::SavingsPlanRefund => "savings_plan_refund",
+            Self::UnusedReservation => "unused_reservation",
+            Self::UnusedSavingsPlan => "unused_savings_plan",
+            Self::MarketplaceUsage => "marketplace_usage",
+            Self::MarketplacePurchase => "marketplace_purchase",
+            Self::OtherPurchase => "other_purchase",
+            Self::Refund => "refund",
+            Self::Rounding => "rounding",
+            Self::TaxOrCredit => "tax_or_credit",
+            Self::Other => "other",
+        }
+    }
+
+    /// Returns the class with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+
+    /// Returns the class of a charge. Case and blanks of the values do not matter.
+    pub fn of(facts: &ChargeFacts<'_>) -> Self {
+        let charge_type = facts.charge_type.map_or_else(|| "usage".to_owned(), plain);
+        if plain(facts.publisher_type) == "marketplace" {
+            return Self::of_marketplace(&charge_type);
+        }
+        let commitment = facts.commitment();
+        match (charge_type.as_str(), commitment) {
+            ("usage", Commitment::None) => Self::OnDemandUsage,
+            ("usage", Commitment::Spot) => Self::SpotUsage,
+            ("usage", Commitment::Reservation) => Self::ReservationUsage,
+            ("usage", Commitment::SavingsPlan) => Self::SavingsPlanUsage,
+            ("purchase", Commitment::Reservation) => Self::ReservationPurchase,
+            ("purchase", Commitment::SavingsPlan) => Self::SavingsPlanPurchase,
+            ("purchase", _) => Self::OtherPurchase,
+            ("refund", Commitment::Reservation) => Self::ReservationRefund,
+            ("refund", Commitment::SavingsPlan) => Self::SavingsPlanRefund,
+            ("refund", _) => Self::Refund,
+            ("unusedreservation", _) | ("unusedbenefit", Commitment::Reservation) => {
+                Self::UnusedReservation
+            }
+            ("unusedsavingsplan", _) | ("unusedbenefit", Commitment::SavingsPlan) => {
+                Self::UnusedSavingsPlan
+            }
+            ("roundingadjustment", _) => Self::Rounding,
+            ("tax" | "credit", _) => Self::TaxOrCredit,
+            _ => Self::Other,
+        }
+    }
+
+    fn of_marketplace(charge_type: &str) -> Self {
+        match charge_type {
+            "usage" => Self::MarketplaceUsage,
+            "purchase" => Self::MarketplacePurchase,
+            "refund" => Self::Refund,
+            "roundingadjustment" => Self::Rounding,
+            "tax" | "credit" => Self::TaxOrCredit,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl ChargeFacts<'_> {
+    /// The pricing model where it is given; in old files it is empty and the benefit decides.
+    fn commitment(&self) -> Commitment {
+        match plain(self.pricing_model).as_str() {
+            "ondemand" => Commitment::None,
+            "spot" => Commitment::Spot,
+            "reservation" => Commitment::Reservation,
+            "savingsplan" => Commitment::SavingsPlan,
+            "" => self.commitment_of_benefit(),
+            _ => Commitment::Unknown,
+        }
+    }
+
+    fn commitment_of_benefit(&self) -> Commitment {
+        let benefit_id = self.benefit_id.to_ascii_lowercase();
+        if benefit_id.contains("/microsoft.billingbenefits/") {
+            Commitment::SavingsPlan
+        } else if benefit_id.contains("/microsoft.capacity/") || self.has_reservation_id {
+            Commitment::Reservation
+        } else {
+            Commitment::None
+        }
+    }
+}
+
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+impl fmt::Display for ChargeClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_follow_the_table() {
+        for (charge_type, pricing_model, publisher_type, benefit_id, expected) in [
+            ("Usage", "OnDemand", "Azure", "", ChargeClass::OnDemandUsage),
+            ("Usage", "On Demand", "Microsoft", "", ChargeClass::OnDemandUsage),
+            ("Usage", "", "", "", ChargeClass::OnDemandUsage),
+            ("Usage", "Spot", "Azure", "", ChargeClass::SpotUsage),
+            ("Usage", "Reservation", "Azure", "", ChargeClass::ReservationUsage),
+            ("Usage", "", "Azure", "/providers/Microsoft.BillingBenefits/savingsPlanOrders/1", ChargeClass::SavingsPlanUsage),
+            ("Purchase", "Reservation", "Azure", "", ChargeClass::ReservationPurchase),
+            ("Purchase", "", "Azure", "/PROVIDERS/microsoft.capacity/reservationOrders/1", ChargeClass::ReservationPurchase),
+            ("Purchase", "SavingsPlan", "Azure", "", ChargeClass::SavingsPlanPurchase),
+            ("Purchase", "OnDemand", "Azure", "", ChargeClass::OtherPurchase),
+            ("Purchase", "", "Marketplace", "", ChargeClass::MarketplacePurchase),
+            ("usage", "Reservation", "Marketplace", "", ChargeClass::MarketplaceUsage),
+            ("Refund", "Reservation", "Azure", "", ChargeClass::ReservationRefund),
+            ("Refund", "OnDemand", "Azure", "", ChargeClass::Refund),
+            ("UnusedReservation", "Reservation", "Azure", "", ChargeClass::UnusedReservation),
+            ("UnusedBenefit", "SavingsPlan", "Azure", "", ChargeClass::UnusedSavingsPlan),
+            ("RoundingAdjustment", "", "Azure", "", ChargeClass::Rounding),
+            ("Tax", "", "", "", ChargeClass::TaxOrCredit),
+            ("Usage", "Blended", "Azure", "", ChargeClass::Other),
+            ("", "OnDemand", "Azure", "", ChargeClass::Other),
+        ] {
+            let facts = ChargeFacts {
+                charge_type: Some(charge_type),
+                pricing_model,
+                publisher_type,
+                benefit_id,
+                has_reservation_id: false,
+            };
+            assert_eq!(ChargeClass::of(&facts), expected, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn files_without_charge_type_hold_usage() {
+        assert_eq!(ChargeClass::of(&ChargeFacts::default()), ChargeClass::OnDemandUsage);
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for class in ChargeClass::ALL {
+            assert_eq!(ChargeClass::from_name(class.name()), Some(class));
+        }
+    }
+}

@@ -1,0 +1,571 @@
+//! Exact decimals: numbers of cost files, their stored form, and their sums.
+//!
+//! ```text
+//! text            digits x 10^-scale      stored at scale 24            residue at scale 38
+//! 3.25            325 x 10^-2             3.25                          0
+//! 5.9E-07         59 x 10^-8              0.00000059                    0
+//! 0.(28 digits)   … x 10^-28              rounded half-even to 24       what the rounding took away
+//! ```
+//!
+//! A value is stored as `Decimal128(38, 24)`. The few that need more than 24 fraction digits are
+//! rounded half-even once, here, and the residue is kept in the sums, so that
+//! `stored total + residue = exact total` to the last digit. No float occurs.
+//!
+//! Accepted forms are the closed set of `reliability.md`, 3.7:
+//! `-?digits[.digits][(e|E)[+-]?digits{1,3}]`, at most 64 bytes, ASCII blanks around it ignored.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Neg, Sub};
+
+use arrow::datatypes::i256;
+
+/// Decimal digits of a stored amount.
+pub const STORED_PRECISION: u8 = 38;
+/// Fraction digits of a stored amount.
+pub const STORED_SCALE: i8 = 24;
+/// Fraction digits that a source value may have, trailing zeros aside; the scale of exact sums.
+pub const EXACT_SCALE: u32 = 38;
+
+const STORED_SCALE_DIGITS: u32 = STORED_SCALE as u32;
+const MAX_TEXT_BYTES: usize = 64;
+/// Values of 10^14 and above do not fit 38 digits at scale 24.
+const STORED_LIMIT: i128 = 10_i128.pow(38);
+
+/// A text that is not an accepted number, by the rule that it breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NumberError {
+    /// Nothing but blanks.
+    #[error("no digits")]
+    Empty,
+    /// Not of the closed set of forms.
+    #[error("not of the form -123.45 or 1.2E-05")]
+    Form,
+    /// More than 64 bytes.
+    #[error("longer than 64 bytes")]
+    TooLong,
+    /// More than 14 digits before the decimal point.
+    #[error("more than 14 digits before the decimal point")]
+    TooLarge,
+    /// More than 38 digits after the decimal point, or 38 significant ones.
+    #[error("more than 38 significant digits or digits after the decimal point")]
+    TooFine,
+}
+
+/// A number of a cost file: its stored form and what storing it took away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ExactDecimal {
+    stored: i128,
+    residue: i128,
+}
+
+impl ExactDecimal {
+    /// Reads an accepted number.
+    ///
+    /// # Errors
+    /// The rule that the text breaks. Never panics, whatever the bytes.
+    #[inline]
+    pub fn parse(text: &[u8]) -> Result<Self, NumberError> {
+        match parse_short(text) {
+            Some(stored) => Ok(Self { stored, residue: 0 }),
+            None => parse_any(text),
+        }
+    }
+
+    /// The value at scale 24, rounded half-even where it has more digits.
+    #[inline]
+    pub fn stored(self) -> i128 {
+        self.stored
+    }
+
+    /// Exact value minus stored value, at scale 38.
+    #[inline]
+    pub fn residue(self) -> i128 {
+        self.residue
+    }
+
+    /// Whether storing the value rounds it.
+    #[inline]
+    pub fn is_rounded(self) -> bool {
+        self.residue != 0
+    }
+}
+
+/// Reads the common case, an optional sign and at most 18 digits with at most 18 after the point,
+/// in one pass over 64-bit arithmetic; `None` means that the careful reader decides.
+#[inline]
+fn parse_short(text: &[u8]) -> Option<i128> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() || digits.len() > 19 {
+        return None;
+    }
+    let mut mantissa: u64 = 0;
+    let mut point = None;
+    for (at, &byte) in digits.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
+        } else if byte == b'.' && point.is_none() && at > 0 && at + 1 < digits.len() {
+            point = Some(at);
+        } else {
+            return None;
+        }
+    }
+    let (integer_digits, fraction_digits) = match point {
+        Some(at) => (at, digits.len() - at - 1),
+        None => (digits.len(), 0),
+    };
+    if integer_digits > 14 || integer_digits + fraction_digits > 18 {
+        return None;
+    }
+    let stored = i128::from(mantissa) * POWERS_OF_TEN[24 - fraction_digits];
+    Some(if negative { -stored } else { stored })
+}
+
+const POWERS_OF_TEN: [i128; 39] = {
+    let mut powers = [1_i128; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
+#[cold]
+fn parse_any(text: &[u8]) -> Result<ExactDecimal, NumberError> {
+    let text = trim_blanks(text);
+    if text.is_empty() {
+        return Err(NumberError::Empty);
+    }
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(NumberError::TooLong);
+    }
+    let parts = NumberParts::split(text)?;
+    let (mantissa, scale) = parts.mantissa_and_scale()?;
+    let exact = ExactDecimal::from_mantissa(mantissa, scale)?;
+    Ok(if parts.negative {
+        ExactDecimal {
+            stored: -exact.stored,
+            residue: -exact.residue,
+        }
+    } else {
+        exact
+    })
+}
+
+fn trim_blanks(text: &[u8]) -> &[u8] {
+    let blank = |b: &u8| *b == b' ';
+    let start = text.iter().position(|b| !blank(b)).unwrap_or(text.len());
+    let end = text.iter().rposition(|b| !blank(b)).map_or(start, |at| at + 1);
+    &text[start..end]
+}
+
+struct NumberParts<'a> {
+    negative: bool,
+    integer: &'a [u8],
+    fraction: &'a [u8],
+    exponent: i32,
+}
+
+impl<'a> NumberParts<'a> {
+    fn split(text: &'a [u8]) -> Result<Self, NumberError> {
+        let (negative, text) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            _ => (false, text),
+        };
+        let (number, exponent) = match text.iter().position(|b| matches!(b, b'e' | b'E')) {
+            Some(at) => (&text[..at], parse_exponent(&text[at + 1..])?),
+            None => (text, 0),
+        };
+        let (integer, fraction) = match number.iter().position(|b| *b == b'.') {
+            Some(at) if at + 1 < number.len() => (&number[..at], &number[at + 1..]),
+            Some(_) => return Err(NumberError::Form),
+            None => (number, &[][..]),
+        };
+        let is_digits = |text: &[u8]| text.iter().all(u8::is_ascii_digit);
+        if integer.is_empty() || !is_digits(integer) || !is_digits(fraction) {
+            return Err(NumberError::Form);
+        }
+        Ok(Self {
+            negative,
+            integer,
+            fraction,
+            exponent,
+        })
+    }
+
+    /// Returns the value as `mantissa x 10^-scale` without leading and trailing zeros.
+    fn mantissa_and_scale(&self) -> Result<(i128, i32), NumberError> {
+        let digits = || self.integer.iter().chain(self.fraction);
+        let leading = digits().take_while(|b| **b == b'0').count();
+        let trailing = digits().rev().take_while(|b| **b == b'0').count();
+        let count = self.integer.len() + self.fraction.len();
+        if leading == count {
+            return Ok((0, 0));
+        }
+        let significant = count - leading - trailing;
+        if significant > 38 {
+            return Err(if self.has_large_integer(leading) {
+                NumberError::TooLarge
+            } else {
+                NumberError::TooFine
+            });
+        }
+        let mantissa = digits()
+            .skip(leading)
+            .take(significant)
+            .fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0'));
+        let point_shift = |length: usize| i32::try_from(length).unwrap_or(i32::MAX / 2);
+        let scale = point_shift(self.fraction.len()) - point_shift(trailing) - self.exponent;
+        Ok((mantissa, scale))
+    }
+
+    fn has_large_integer(&self, leading_zeros: usize) -> bool {
+        let integer_digits = self.integer.len().saturating_sub(leading_zeros);
+        i32::try_from(integer_digits).unwrap_or(i32::MAX).saturating_add(self.exponent) > 14
+    }
+}
+
+fn parse_exponent(text: &[u8]) -> Result<i32, NumberError> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() || digits.len() > 3 || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(NumberError::Form);
+    }
+    let value = digits.iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0'));
+    Ok(if negative { -value } else { value })
+}
+
+impl ExactDecimal {
+    /// Returns `mantissa x 10^-scale` for a mantissa of at most 38 digits that is not negative.
+    fn from_mantissa(mantissa: i128, scale: i32) -> Result<Self, NumberError> {
+        let power = |exponent: i32| {
+            usize::try_from(exponent).ok().and_then(|at| POWERS_OF_TEN.get(at)).copied()
+        };
+        if mantissa == 0 {
+            return Ok(Self::default());
+        }
+        if scale <= i32::from(STORED_SCALE) {
+            let factor = power(i32::from(STORED_SCALE) - scale).ok_or(NumberError::TooLarge)?;
+            let stored = mantissa.checked_mul(factor).ok_or(NumberError::TooLarge)?;
+            return Self { stored, residue: 0 }.within_limit();
+        }
+        if scale > EXACT_SCALE.cast_signed() {
+            return Err(NumberError::TooFine);
+        }
+        let surplus = power(scale - i32::from(STORED_SCALE)).ok_or(NumberError::TooFine)?;
+        let to_residue = power(EXACT_SCALE.cast_signed() - scale).ok_or(NumberError::TooFine)?;
+        let (quotient, remainder) = (mantissa / surplus, mantissa % surplus);
+        let rounds_up = match (2 * remainder).cmp(&surplus) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => quotient % 2 == 1,
+            std::cmp::Ordering::Greater => true,
+        };
+        let taken = if rounds_up { remainder - surplus } else { remainder };
+        Self {
+            stored: quotient + i128::from(rounds_up),
+            residue: taken * to_residue,
+        }
+        .within_limit()
+    }
+
+    fn within_limit(self) -> Result<Self, NumberError> {
+        if self.stored < STORED_LIMIT {
+            Ok(self)
+        } else {
+            Err(NumberError::TooLarge)
+        }
+    }
+}
+
+/// An exact sum of any number of amounts, in 256 bits at scale 38.
+///
+/// Room for 10^38 units: 10^24 of the largest amounts. Prints without trailing zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExactSum(i256);
+
+impl ExactSum {
+    /// The empty sum.
+    pub const ZERO: Self = Self(i256::ZERO);
+
+    /// Returns an amount at scale 24 as a sum.
+    pub fn from_stored(stored: i128) -> Self {
+        Self(i256::from_i128(stored).wrapping_mul(i256::from_i128(STORED_TO_EXACT)))
+    }
+
+    /// Returns a residue at scale 38 as a sum.
+    pub fn from_residue(residue: i128) -> Self {
+        Self(i256::from_i128(residue))
+    }
+
+    /// Returns the sum at scale 24, if it has no finer digits and fits 38 digits.
+    pub fn to_stored(self) -> Option<i128> {
+        let factor = i256::from_i128(STORED_TO_EXACT);
+        if self.0.checked_rem(factor)? != i256::ZERO {
+            return None;
+        }
+        let stored = self.0.checked_div(factor)?.to_i128()?;
+        (stored.unsigned_abs() < STORED_LIMIT.unsigned_abs()).then_some(stored)
+    }
+
+    /// Whether the sum is nothing.
+    pub fn is_zero(self) -> bool {
+        self.0 == i256::ZERO
+    }
+
+    /// Reads a sum that was printed.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (integer, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let sound = !integer.is_empty()
+            && integer.len() <= 38
+            && fraction.len() <= EXACT_SCALE as usize
+            && (integer.bytes().chain(fraction.bytes())).all(|b| b.is_ascii_digit());
+        if !sound {
+            return None;
+        }
+        let padded = format!("{integer}{fraction:0<width$}", width = EXACT_SCALE as usize);
+        let value = i256::from_string(&padded)?;
+        Some(Self(if negative { value.wrapping_neg() } else { value }))
+    }
+}
+
+const STORED_TO_EXACT: i128 = POWERS_OF_TEN[(EXACT_SCALE - STORED_SCALE_DIGITS) as usize];
+
+impl Default for ExactSum {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
+impl Add for ExactSum {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.wrapping_add(other.0))
+    }
+}
+
+impl Sub for ExactSum {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.wrapping_sub(other.0))
+    }
+}
+
+impl Neg for ExactSum {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self(self.0.wrapping_neg())
+    }
+}
+
+impl AddAssign for ExactSum {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sum for ExactSum {
+    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+        iter.fold(Self::ZERO, Add::add)
+    }
+}
+
+impl fmt::Display for ExactSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        let (sign, digits) = match digits.strip_prefix('-') {
+            Some(rest) => ("-", rest),
+            None => ("", digits.as_str()),
+        };
+        let width = EXACT_SCALE as usize;
+        let padded = format!("{digits:0>width$}", width = width + 1);
+        let (integer, fraction) = padded.split_at(padded.len() - width);
+        let fraction = fraction.trim_end_matches('0');
+        let point = if fraction.is_empty() { "" } else { "." };
+        f.pad(&format!("{sign}{integer}{point}{fraction}"))
+    }
+}
+
+/// Sums amounts quickly: 128 bits while they last, the exact sum when they would overflow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Accumulator {
+    stored: i128,
+    residue: i128,
+    spilled: ExactSum,
+}
+
+impl Accumulator {
+    /// Adds a number.
+    #[inline]
+    pub fn add(&mut self, value: ExactDecimal) {
+        self.add_stored(value.stored);
+        if value.residue != 0 {
+            // At most half a unit of scale 24, 5 x 10^13 here: 10^24 of them fit.
+            self.residue += value.residue;
+        }
+    }
+
+    /// Adds an amount at scale 24.
+    #[inline]
+    pub fn add_stored(&mut self, stored: i128) {
+        match self.stored.checked_add(stored) {
+            Some(sum) => self.stored = sum,
+            None => {
+                self.spilled += ExactSum::from_stored(self.stored);
+                self.stored = stored;
+            }
+        }
+    }
+
+    /// The sum of the stored amounts.
+    pub fn stored_total(&self) -> ExactSum {
+        self.spilled + ExactSum::from_stored(self.stored)
+    }
+
+    /// The sum of the numbers as the source has them.
+    pub fn exact_total(&self) -> ExactSum {
+        self.stored_total() + ExactSum::from_residue(self.residue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn exact(text: &str) -> Result<String, NumberError> {
+        let mut sum = Accumulator::default();
+        sum.add(ExactDecimal::parse(text.as_bytes())?);
+        Ok(sum.exact_total().to_string())
+    }
+
+    fn stored(text: &str) -> String {
+        let value = ExactDecimal::parse(text.as_bytes()).unwrap();
+        ExactSum::from_stored(value.stored()).to_string()
+    }
+
+    #[test]
+    fn accepted_numbers_keep_every_digit() {
+        for (text, expected) in [
+            ("0", "0"),
+            ("-0", "0"),
+            ("3.25", "3.25"),
+            ("-0.01288992000", "-0.01288992"),
+            ("0.2618755954811488071493712087", "0.2618755954811488071493712087"),
+            ("0.0000000072922557592391990000", "0.000000007292255759239199"),
+            ("0.000000036000000000000000000", "0.000000036"),
+            ("5.99772E-07", "0.000000599772"),
+            ("1.5e3", "1500"),
+            ("2E+2", "200"),
+            ("99999999999999.999999999999999999999999", "99999999999999.999999999999999999999999"),
+            ("-99999999999999", "-99999999999999"),
+            ("00012.50", "12.5"),
+            (" 7.5 ", "7.5"),
+            ("0e-999", "0"),
+            ("0.00000000000000000000000000000000000001", "0.00000000000000000000000000000000000001"),
+        ] {
+            assert_eq!(exact(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn finer_digits_round_half_even_and_are_counted() {
+        for (text, expected) in [
+            ("0.0000000000000000000000005", "0"),
+            ("0.0000000000000000000000015", "0.000000000000000000000002"),
+            ("0.0000000000000000000000025", "0.000000000000000000000002"),
+            ("-0.0000000000000000000000015", "-0.000000000000000000000002"),
+            ("0.00000000000000000000000250001", "0.000000000000000000000003"),
+        ] {
+            assert_eq!(stored(text), expected, "{text}");
+            assert!(ExactDecimal::parse(text.as_bytes()).unwrap().is_rounded());
+        }
+    }
+
+    #[test]
+    fn other_forms_are_refused_by_name() {
+        use NumberError::{Empty, Form, TooFine, TooLarge, TooLong};
+        for (text, expected) in [
+            ("", Empty),
+            ("  ", Empty),
+            ("+1.5", Form),
+            (".5", Form),
+            ("5.", Form),
+            ("1e", Form),
+            ("e5", Form),
+            ("1e+", Form),
+            ("1e1000", Form),
+            ("1.2.3", Form),
+            ("1,234.50", Form),
+            ("1_000", Form),
+            ("(1.50)", Form),
+            ("$1.50", Form),
+            ("NaN", Form),
+            ("NULL", Form),
+            ("Infinity", Form),
+            ("0x10", Form),
+            ("--1", Form),
+            ("-", Form),
+            ("\u{2212}1", Form),
+            ("1\u{a0}", Form),
+            ("\t1", Form),
+            ("1e-400", TooFine),
+            ("0.000000000000000000000000000000000000001", TooFine),
+            ("100000000000000", TooLarge),
+            ("1e14", TooLarge),
+            ("99999999999999.9999999999999999999999999", TooFine),
+            ("1e300", TooLarge),
+            ("1234567890123456789012345678901234567890", TooLarge),
+        ] {
+            assert_eq!(exact(text), Err(expected), "{text}");
+        }
+        assert_eq!(exact(&"1".repeat(65)), Err(TooLong));
+    }
+
+    #[test]
+    fn sums_go_beyond_128_bits() {
+        let largest = ExactDecimal::parse(b"99999999999999.999999999999999999999999").unwrap();
+        let mut sum = Accumulator::default();
+        (0..1000).for_each(|_| sum.add(largest));
+        assert_eq!(sum.exact_total().to_string(), "99999999999999999.999999999999999999999");
+        assert_eq!(sum.exact_total().to_stored(), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn printing_then_parsing_gives_the_same(mantissa in -10_i128.pow(38) + 1..10_i128.pow(38)) {
+            let printed = ExactSum::from_stored(mantissa).to_string();
+            let parsed = ExactDecimal::parse(printed.as_bytes()).unwrap();
+            prop_assert_eq!((parsed.stored(), parsed.residue()), (mantissa, 0));
+            prop_assert_eq!(ExactSum::parse(&printed), Some(ExactSum::from_stored(mantissa)));
+        }
+
+        #[test]
+        fn the_short_reader_agrees_with_the_careful_one(text in "-?[0-9]{0,16}\\.?[0-9]{0,9}") {
+            if let Some(stored) = parse_short(text.as_bytes()) {
+                prop_assert_eq!(parse_any(text.as_bytes()), Ok(ExactDecimal { stored, residue: 0 }));
+            }
+        }
+
+        #[test]
+        fn any_bytes_give_a_value_or_an_error(bytes: Vec<u8>) {
+            let _ = ExactDecimal::parse(&bytes).is_ok();
+        }
+    }
+}
