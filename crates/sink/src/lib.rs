@@ -1,1 +1,57 @@
-//! 
+//! Parquet encoding, partitions, atomic publication, manifests, and proof of what was published.
+//!
+//! `docs/format.md` is the promise; this crate keeps it. The way of an object:
+//!
+//! ```text
+//! RowGroupEncoder::encode      CPU, on any thread        batch        -> EncodedRowGroup
+//! ObjectWriter::append         async, in order           row groups   -> _costlake/staging/…
+//! ObjectWriter::finish         footer, sync                           -> StagedObject
+//! Publication::audit           read back and compared                 -> AuditedObject
+//! Publication::publish         renamed, then its manifest             -> Outcome
+//! Publication::commit          after everything else                  -> CommitRecord
+//! ```
+//!
+//! No clock is read here: every time is a parameter.
+
+mod commit;
+mod digest;
+mod encode;
+mod error;
+mod lake;
+mod leftovers;
+mod local;
+mod manifest;
+mod object;
+mod object_writer;
+mod partition_path;
+mod proof;
+mod publication;
+mod read;
+mod run_id;
+mod scan;
+mod status;
+mod totals;
+mod verify;
+mod wire;
+
+pub use commit::{CommitRecord, CommittedPartition, OutcomeKind};
+pub use digest::{ParseDigestError, Sha256Digest};
+pub use encode::{EncodedRowGroup, RowGroupEncoder, WriteOptions};
+pub use error::Error;
+pub use lake::Lake;
+pub use leftovers::DEFAULT_LEFTOVER_AGE;
+pub use manifest::{
+    BlobName, BlobRecord, Conservation, FORMAT_VERSION, InputObject, ObjectFacts, PartitionAccount,
+    PartitionManifest, Source,
+};
+pub use object_writer::{ObjectWriter, StagedObject};
+pub use partition_path::{ParsePartitionError, parse_partition};
+pub use proof::Finding;
+pub use publication::{AuditedObject, Outcome, Publication};
+pub use run_id::{ParseRunIdError, RunId};
+pub use status::PartitionStatus;
+pub use totals::TableTotals;
+pub use verify::CheckedObject;
+
+/// The version of costlake, as manifests and objects name it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

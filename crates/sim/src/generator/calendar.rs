@@ -23,7 +23,9 @@ impl Month {
 
     /// Returns the month a day lies in.
     pub fn of(day: NaiveDate) -> Self {
-        Self { first: day.with_day(1).unwrap_or(day) }
+        Self {
+            first: day.with_day(1).unwrap_or(day),
+        }
     }
 
     /// Returns this month and the ones after it, `count` in all.
@@ -33,12 +35,22 @@ impl Month {
 
     /// Returns the month `count` months later.
     pub fn plus(self, count: u32) -> Self {
-        Self { first: self.first.checked_add_months(Months::new(count)).unwrap_or(NaiveDate::MAX) }
+        Self {
+            first: self
+                .first
+                .checked_add_months(Months::new(count))
+                .unwrap_or(NaiveDate::MAX),
+        }
     }
 
     /// Returns the month `count` months earlier.
     pub fn minus(self, count: u32) -> Self {
-        Self { first: self.first.checked_sub_months(Months::new(count)).unwrap_or(NaiveDate::MIN) }
+        Self {
+            first: self
+                .first
+                .checked_sub_months(Months::new(count))
+                .unwrap_or(NaiveDate::MIN),
+        }
     }
 
     /// Returns the first day.
@@ -59,7 +71,12 @@ impl Month {
 
 impl fmt::Display for Month {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:04}{:02}", self.first.year(), self.first.month())
+        write!(
+            formatter,
+            "{:04}{:02}",
+            self.first.year(),
+            self.first.month()
+        )
     }
 }
 
@@ -89,7 +106,14 @@ impl DayText {
     /// Returns the texts of a day.
     pub(super) fn of(day: NaiveDate) -> Self {
         let month = Month::of(day);
-        Self { date: us_date(day), period: format!("{},{}", us_date(month.first_day()), us_date(month.last_day())) }
+        Self {
+            date: us_date(day),
+            period: format!(
+                "{},{}",
+                us_date(month.first_day()),
+                us_date(month.last_day())
+            ),
+        }
     }
 }
 

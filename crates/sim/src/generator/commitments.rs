@@ -15,10 +15,10 @@ use super::calendar::Month;
 use super::config::EnrollmentConfig;
 use super::decimal::Decimal;
 use super::meters::REGIONS;
-use super::organization::{Organization, UNASSIGNED};
+use super::organization::Organization;
 use super::random::{Random, to_index};
 use super::resources::enrollment_row;
-use super::row::{Charge, Column, Row, Template, write_field};
+use super::row::{Charge, Column, Row, Template};
 use chrono::{Datelike, Days, Months, NaiveDate};
 
 /// A commitment with the texts of its rows.
@@ -88,12 +88,60 @@ struct Terms {
 }
 
 const TERMS: &[Terms] = &[
-    terms(Kind::Reservation, Payment::Upfront, Utilisation::Partial, "VM_RI_upfront", 61_643_835_617, 1, None),
-    terms(Kind::Reservation, Payment::Monthly, Utilisation::Partial, "VM_RI_monthly", 71_917_808_219, 1, None),
-    terms(Kind::Reservation, Payment::Monthly, Utilisation::Full, "VM_RI_full", 58_219_178_083, 1, None),
-    terms(Kind::Reservation, Payment::Upfront, Utilisation::Partial, "VM_RI_cancelled", 43_150_684_932, 5, Some(11)),
-    terms(Kind::SavingsPlan, Payment::Monthly, Utilisation::Partial, "Plan, compute monthly", 118_700_000_000, 1, None),
-    terms(Kind::SavingsPlan, Payment::Upfront, Utilisation::Full, "Plan compute upfront", 98_630_136_987, 1, None),
+    terms(
+        Kind::Reservation,
+        Payment::Upfront,
+        Utilisation::Partial,
+        "VM_RI_upfront",
+        61_643_835_617,
+        1,
+        None,
+    ),
+    terms(
+        Kind::Reservation,
+        Payment::Monthly,
+        Utilisation::Partial,
+        "VM_RI_monthly",
+        71_917_808_219,
+        1,
+        None,
+    ),
+    terms(
+        Kind::Reservation,
+        Payment::Monthly,
+        Utilisation::Full,
+        "VM_RI_full",
+        58_219_178_083,
+        1,
+        None,
+    ),
+    terms(
+        Kind::Reservation,
+        Payment::Upfront,
+        Utilisation::Partial,
+        "VM_RI_cancelled",
+        43_150_684_932,
+        5,
+        Some(11),
+    ),
+    terms(
+        Kind::SavingsPlan,
+        Payment::Monthly,
+        Utilisation::Partial,
+        "Plan, compute monthly",
+        118_700_000_000,
+        1,
+        None,
+    ),
+    terms(
+        Kind::SavingsPlan,
+        Payment::Upfront,
+        Utilisation::Full,
+        "Plan compute upfront",
+        98_630_136_987,
+        1,
+        None,
+    ),
 ];
 
 const fn terms(
@@ -105,7 +153,15 @@ const fn terms(
     start_day: u32,
     cancelled_day: Option<u32>,
 ) -> Terms {
-    Terms { kind, payment, utilisation, name, share_trillionths, start_day, cancelled_day }
+    Terms {
+        kind,
+        payment,
+        utilisation,
+        name,
+        share_trillionths,
+        start_day,
+        cancelled_day,
+    }
 }
 
 const TERM_MONTHS: u32 = 12;
@@ -115,18 +171,29 @@ const HOUR_SCALE: u32 = 6;
 const MICROHOURS_PER_DAY: u64 = 24_000_000;
 
 /// Invents the commitments; the units grow with the rows of a day.
-pub(super) fn invent_commitments(config: &EnrollmentConfig, organization: &Organization) -> Vec<Commitment> {
+pub(super) fn invent_commitments(
+    config: &EnrollmentConfig,
+    organization: &Organization,
+) -> Vec<Commitment> {
     let numbered = (0..).zip(TERMS);
-    numbered.map(|(number, terms)| Commitment::invent(config, organization, number, terms)).collect()
+    numbered
+        .map(|(number, terms)| Commitment::invent(config, organization, number, terms))
+        .collect()
 }
 
 impl Commitment {
-    fn invent(config: &EnrollmentConfig, organization: &Organization, number: u64, terms: &'static Terms) -> Self {
+    fn invent(
+        config: &EnrollmentConfig,
+        organization: &Organization,
+        number: u64,
+        terms: &'static Terms,
+    ) -> Self {
         let mut random = Random::at(config.seed, &[6, number]);
         let texts = Texts::invent(terms, &mut random);
         let units = (config.rows_per_month / 31 / 200).clamp(2, 500);
         let start = config.first_month.first_day() + Days::new(u64::from(terms.start_day - 1));
-        let term_end = (terms.payment == Payment::Upfront).then(|| start + Months::new(TERM_MONTHS));
+        let term_end =
+            (terms.payment == Payment::Upfront).then(|| start + Months::new(TERM_MONTHS));
         let purchaser = to_index(random.below(organization.subscriptions.len() as u64));
         Self {
             number,
@@ -134,11 +201,16 @@ impl Commitment {
             units,
             share: Decimal::new(i128::from(terms.share_trillionths), 12),
             start,
-            end: terms.cancellation(config.first_month).or(term_end).unwrap_or(NaiveDate::MAX),
+            end: terms
+                .cancellation(config.first_month)
+                .or(term_end)
+                .unwrap_or(NaiveDate::MAX),
             term_end,
             purchase_row: texts.purchase(config, organization, purchaser),
             purchase_department: organization.department_of(purchaser),
-            covered: (0..units).map(|unit| texts.covered(config, organization, unit)).collect(),
+            covered: (0..units)
+                .map(|unit| texts.covered(config, organization, unit))
+                .collect(),
             unused: texts.unused(config),
         }
     }
@@ -162,7 +234,12 @@ impl Commitment {
     }
 
     /// Calls `visit` with the usage of a day, priced as amortized cost shows it.
-    pub(super) fn covered_usage(&self, seed: u64, day: NaiveDate, mut visit: impl FnMut(&Covered, Charge)) {
+    pub(super) fn covered_usage(
+        &self,
+        seed: u64,
+        day: NaiveDate,
+        mut visit: impl FnMut(&Covered, Charge),
+    ) {
         for (unit, covered) in (0..).zip(&self.covered) {
             let microhours = self.used_microhours(seed, day, unit);
             if microhours > 0 {
@@ -173,7 +250,9 @@ impl Commitment {
 
     /// Returns the row of a day's unused hours, which only amortized cost shows. Fully used, it shows 0 or is missing.
     pub(super) fn unused(&self, seed: u64, day: NaiveDate) -> Option<(&Template, Charge)> {
-        let used: u64 = (0..self.units).map(|unit| self.used_microhours(seed, day, unit)).sum();
+        let used: u64 = (0..self.units)
+            .map(|unit| self.used_microhours(seed, day, unit))
+            .sum();
         let unused = self.units * MICROHOURS_PER_DAY - used;
         let is_shown = unused > 0 || self.terms.kind == Kind::Reservation;
         is_shown.then(|| (&self.unused, Charge::of(hours(unused), self.share)))
@@ -198,15 +277,31 @@ impl Commitment {
 
     fn purchase(&self, frequency: &str, hours: i128) -> Booking {
         let price = self.share.times(Decimal::new(hours, 0));
-        self.book("Purchase", frequency, price, Decimal::new(i128::from(self.units), 0))
+        self.book(
+            "Purchase",
+            frequency,
+            price,
+            Decimal::new(i128::from(self.units), 0),
+        )
     }
 
     fn refund(&self, hours: i128) -> Booking {
         let price = self.share.times(Decimal::new(hours, 0));
-        self.book("Refund", "OneTime", price, Decimal::new(i128::from(self.units), 0).negated())
+        self.book(
+            "Refund",
+            "OneTime",
+            price,
+            Decimal::new(i128::from(self.units), 0).negated(),
+        )
     }
 
-    fn book(&self, charge_type: &str, frequency: &str, price: Decimal, quantity: Decimal) -> Booking {
+    fn book(
+        &self,
+        charge_type: &str,
+        frequency: &str,
+        price: Decimal,
+        quantity: Decimal,
+    ) -> Booking {
         let mut row = self.purchase_row.clone();
         row.set(Column::ChargeType, charge_type)
             .set(Column::Frequency, frequency)
@@ -221,7 +316,8 @@ impl Commitment {
 
 impl Terms {
     fn cancellation(&self, first_month: Month) -> Option<NaiveDate> {
-        self.cancelled_day.map(|day| first_month.plus(1).first_day() + Days::new(u64::from(day - 1)))
+        self.cancelled_day
+            .map(|day| first_month.plus(1).first_day() + Days::new(u64::from(day - 1)))
     }
 
     fn pricing_model(&self) -> &'static str {
@@ -271,7 +367,10 @@ impl Texts {
     }
 
     fn reservation_order_path(&self) -> String {
-        format!("/providers/Microsoft.Capacity/reservationOrders/{}/reservations/", self.order)
+        format!(
+            "/providers/Microsoft.Capacity/reservationOrders/{}/reservations/",
+            self.order
+        )
     }
 
     /// The columns that say which commitment a row belongs to.
@@ -293,10 +392,16 @@ impl Texts {
     }
 
     /// A purchase row names the order where usage rows name the reservation.
-    fn purchase(&self, config: &EnrollmentConfig, organization: &Organization, purchaser: usize) -> Row {
+    fn purchase(
+        &self,
+        config: &EnrollmentConfig,
+        organization: &Organization,
+        purchaser: usize,
+    ) -> Row {
         let mut row = self.row(config);
         organization.describe(purchaser, &mut row);
-        row.set(Column::ProductName, self.order_name.as_str()).set(Column::PartNumber, "AAD-31817");
+        row.set(Column::ProductName, self.order_name.as_str())
+            .set(Column::PartNumber, "AAD-31817");
         match self.terms.kind {
             Kind::Reservation => row
                 .set(Column::ReservationId, self.order.as_str())
@@ -310,7 +415,12 @@ impl Texts {
         row
     }
 
-    fn covered(&self, config: &EnrollmentConfig, organization: &Organization, unit: u64) -> Covered {
+    fn covered(
+        &self,
+        config: &EnrollmentConfig,
+        organization: &Organization,
+        unit: u64,
+    ) -> Covered {
         let mut random = Random::at(config.seed, &[8, self.terms.share_trillionths, unit]);
         let subscription = to_index(random.below(organization.subscriptions.len() as u64));
         let group = format!("rg-vmss-{:02}", random.below(30));
@@ -335,7 +445,10 @@ impl Texts {
         if self.terms.kind == Kind::SavingsPlan {
             row.set(Column::PayGPrice, LIST_PRICE);
         }
-        Covered { subscription, template: Template::new(&row) }
+        Covered {
+            subscription,
+            template: Template::new(&row),
+        }
     }
 
     fn additional_info(&self) -> String {
@@ -344,7 +457,9 @@ impl Texts {
                 r#"{{"UsageType":"ComputeHR","ServiceType":"Standard_D2s_v5","VCPUs":2,"ReservationOrderId":"{}","ReservationId":"{}","RINormalizationRatio":1.0}}"#,
                 self.order, self.id
             ),
-            Kind::SavingsPlan => r#"{"UsageType":"ComputeHR","ServiceType":"Standard_D2s_v5","VCPUs":2}"#.to_owned(),
+            Kind::SavingsPlan => {
+                r#"{"UsageType":"ComputeHR","ServiceType":"Standard_D2s_v5","VCPUs":2}"#.to_owned()
+            }
         }
     }
 
@@ -374,13 +489,6 @@ impl Texts {
             .set(Column::ResourceLocationNormalized, REGIONS[0].normalized)
             .set(Column::PartNumber, "AAD-31900");
     }
-}
-
-/// Returns the rendered InvoiceSectionName of rows that belong to no department.
-pub(super) fn no_department() -> Vec<u8> {
-    let mut field = Vec::new();
-    write_field(UNASSIGNED, &mut field);
-    field
 }
 
 fn hours(microhours: u64) -> Decimal {

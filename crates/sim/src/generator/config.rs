@@ -53,7 +53,10 @@ impl EnrollmentConfig {
     #[must_use]
     pub fn with_total_rows(self, rows: u64) -> Self {
         let rows_per_month = rows.div_ceil(u64::from(self.month_count.max(1)));
-        Self { rows_per_month, ..self }
+        Self {
+            rows_per_month,
+            ..self
+        }
     }
 
     /// Returns the months with data, in order.
@@ -63,13 +66,17 @@ impl EnrollmentConfig {
 
     /// Returns the month a report covers when the request names none: the open one, else the last.
     pub fn current_month(&self) -> Month {
-        self.open_month.unwrap_or(self.first_month.plus(self.month_count.saturating_sub(1)))
+        self.open_month
+            .unwrap_or(self.first_month.plus(self.month_count.saturating_sub(1)))
     }
 
     /// Returns how many days of a month a revision shows.
     pub fn visible_days(&self, month: Month, revision: u32) -> u32 {
         if self.open_month == Some(month) {
-            revision.saturating_mul(DAYS_PER_REVISION).saturating_add(FIRST_OPEN_DAYS).min(month.days())
+            revision
+                .saturating_mul(DAYS_PER_REVISION)
+                .saturating_add(FIRST_OPEN_DAYS)
+                .min(month.days())
         } else {
             month.days()
         }
@@ -83,7 +90,9 @@ impl EnrollmentConfig {
 
     /// Returns the day in the middle of a month on which one department gets its new name.
     pub(super) fn renaming_day(&self) -> NaiveDate {
-        let month = self.first_month.plus(self.month_count.saturating_sub(1).min(1));
+        let month = self
+            .first_month
+            .plus(self.month_count.saturating_sub(1).min(1));
         month.first_day() + chrono::Days::new(10)
     }
 }
@@ -103,12 +112,23 @@ pub(super) enum Settling {
 
 impl Settling {
     /// Returns the state of a visible day in a revision.
-    pub(super) fn of(config: &EnrollmentConfig, month: Month, day_of_month: u32, revision: u32) -> Self {
+    pub(super) fn of(
+        config: &EnrollmentConfig,
+        month: Month,
+        day_of_month: u32,
+        revision: u32,
+    ) -> Self {
         if config.open_month != Some(month) {
             let restated = config.restate_closed == Some(month) && revision > 0;
-            return if restated { Self::Restated } else { Self::Settled };
+            return if restated {
+                Self::Restated
+            } else {
+                Self::Settled
+            };
         }
-        let first_shown = day_of_month.saturating_sub(FIRST_OPEN_DAYS).div_ceil(DAYS_PER_REVISION);
+        let first_shown = day_of_month
+            .saturating_sub(FIRST_OPEN_DAYS)
+            .div_ceil(DAYS_PER_REVISION);
         match revision.saturating_sub(first_shown) {
             0 => Self::Fresh,
             1 => Self::Adjusted,

@@ -26,7 +26,11 @@ const MARKETPLACE_DAY: u32 = 9;
 const ROUNDING_ROWS: u64 = 3;
 
 /// Returns the extra rows of a day.
-pub(super) fn extras(config: &EnrollmentConfig, organization: &Organization, day: NaiveDate) -> Vec<Extra> {
+pub(super) fn extras(
+    config: &EnrollmentConfig,
+    organization: &Organization,
+    day: NaiveDate,
+) -> Vec<Extra> {
     let month = Month::of(day);
     let is_invoiced = config.open_month != Some(month);
     let mut extras = Vec::new();
@@ -72,5 +76,9 @@ fn rounding_adjustment(config: &EnrollmentConfig, month: Month, number: u64) -> 
     row.set(Column::ProductName, "Rounding adjustment")
         .set(Column::ChargeType, "RoundingAdjustment")
         .set(Column::Frequency, "OneTime");
-    Extra { department: None, template: Template::new(&row), charge: Charge::of(Decimal::new(1, 0), lost) }
+    Extra {
+        department: None,
+        template: Template::new(&row),
+        charge: Charge::of(Decimal::new(1, 0), lost),
+    }
 }

@@ -49,7 +49,12 @@ pub(super) struct Region {
 pub(super) const REGIONS: &[Region] = &[
     region("EUWest", "westeurope", "EU West", 0),
     region("westeurope", "westeurope", "EU West", 0),
-    region("DE West Central", "germanywestcentral", "DE West Central", 37),
+    region(
+        "DE West Central",
+        "germanywestcentral",
+        "DE West Central",
+        37,
+    ),
     region("CH North", "switzerlandnorth", "CH North", 113),
     region("US East 2", "eastus2", "US East 2", 7),
     region("northeurope", "northeurope", "EU North", 11),
@@ -61,7 +66,12 @@ const fn region(
     billed: &'static str,
     surcharge_thousandths: u64,
 ) -> Region {
-    Region { spelled, normalized, billed, surcharge_thousandths }
+    Region {
+        spelled,
+        normalized,
+        billed,
+        surcharge_thousandths,
+    }
 }
 
 const fn meter(
@@ -72,7 +82,15 @@ const fn meter(
     pricing: Pricing,
 ) -> Meter {
     let [category, sub_category, name] = names;
-    Meter { category, sub_category, name, unit, price_billionths, most_thousandths, pricing }
+    Meter {
+        category,
+        sub_category,
+        name,
+        unit,
+        price_billionths,
+        most_thousandths,
+        pricing,
+    }
 }
 
 use Pricing::{Marketplace, OnDemand, Spot};
@@ -85,9 +103,31 @@ pub(super) const SERVICES: &[Service] = &[
         family: "Compute",
         additional_info: r#"{"UsageType":"ComputeHR","ImageType":"Canonical","ServiceType":"Standard_D4s_v5","VMName":null,"VMProperties":"","VCPUs":4,"ConsumedQuantity":1.0}"#,
         meters: &[
-            meter(["Virtual Machines", "Dsv5 Series", "D4s v5"], "1 Hour", 230_000_000, 24_000, OnDemand),
-            meter(["Bandwidth", "Rtn Preference: MGN", "Standard Data Transfer Out"], "1 GB", 79_481_337, 90_000, OnDemand),
-            meter(["Virtual Network", "Peering", "Intra-Region Ingress"], "1 GB", 9_612_004, 40_000, OnDemand),
+            meter(
+                ["Virtual Machines", "Dsv5 Series", "D4s v5"],
+                "1 Hour",
+                230_000_000,
+                24_000,
+                OnDemand,
+            ),
+            meter(
+                [
+                    "Bandwidth",
+                    "Rtn Preference: MGN",
+                    "Standard Data Transfer Out",
+                ],
+                "1 GB",
+                79_481_337,
+                90_000,
+                OnDemand,
+            ),
+            meter(
+                ["Virtual Network", "Peering", "Intra-Region Ingress"],
+                "1 GB",
+                9_612_004,
+                40_000,
+                OnDemand,
+            ),
         ],
     },
     Service {
@@ -97,8 +137,24 @@ pub(super) const SERVICES: &[Service] = &[
         family: "Compute",
         additional_info: r#"{"UsageType":"ComputeHR","ImageType":"Windows Server BYOL","ServiceType":"Standard_E8s_v5","AHB":"True","VCPUs":8}"#,
         meters: &[
-            meter(["Virtual Machines", "Esv5 Series", "E8s v5 Spot"], "1 Hour", 301_557_219, 24_000, Spot),
-            meter(["Virtual Machines Licenses", "Windows Server", "8 vCPU VM License"], "1 Hour", 0, 24_000, OnDemand),
+            meter(
+                ["Virtual Machines", "Esv5 Series", "E8s v5 Spot"],
+                "1 Hour",
+                301_557_219,
+                24_000,
+                Spot,
+            ),
+            meter(
+                [
+                    "Virtual Machines Licenses",
+                    "Windows Server",
+                    "8 vCPU VM License",
+                ],
+                "1 Hour",
+                0,
+                24_000,
+                OnDemand,
+            ),
         ],
     },
     Service {
@@ -108,8 +164,24 @@ pub(super) const SERVICES: &[Service] = &[
         family: "Storage",
         additional_info: r#"{"ConsumedQuantity":0.0333333333,"ServiceType":"PremiumSSD"}"#,
         meters: &[
-            meter(["Storage", "Premium SSD Managed Disks", "P10 LRS Disk"], "1/Month", 19_710_000_000, 34, OnDemand),
-            meter(["Storage", "Standard SSD Managed Disks", "E10 LRS Disk Operations"], "10K", 1_903_117, 50_000, OnDemand),
+            meter(
+                ["Storage", "Premium SSD Managed Disks", "P10 LRS Disk"],
+                "1/Month",
+                19_710_000_000,
+                34,
+                OnDemand,
+            ),
+            meter(
+                [
+                    "Storage",
+                    "Standard SSD Managed Disks",
+                    "E10 LRS Disk Operations",
+                ],
+                "10K",
+                1_903_117,
+                50_000,
+                OnDemand,
+            ),
         ],
     },
     Service {
@@ -119,10 +191,34 @@ pub(super) const SERVICES: &[Service] = &[
         family: "Storage",
         additional_info: "",
         meters: &[
-            meter(["Storage", "Tiered Block Blob", "Hot LRS Data Stored"], "1 GB/Month", 18_405_566, 70_000, OnDemand),
-            meter(["Storage", "Tiered Block Blob", "Hot LRS Write Operations"], "10K", 50_116_223, 3_000, OnDemand),
-            meter(["Storage", "Tiered Block Blob", "Hot Read Operations"], "10K", 4_003_911, 9_000, OnDemand),
-            meter(["Storage", "Files v2", "LRS Data Stored"], "1 GB/Month", 55_318_007, 5_000, OnDemand),
+            meter(
+                ["Storage", "Tiered Block Blob", "Hot LRS Data Stored"],
+                "1 GB/Month",
+                18_405_566,
+                70_000,
+                OnDemand,
+            ),
+            meter(
+                ["Storage", "Tiered Block Blob", "Hot LRS Write Operations"],
+                "10K",
+                50_116_223,
+                3_000,
+                OnDemand,
+            ),
+            meter(
+                ["Storage", "Tiered Block Blob", "Hot Read Operations"],
+                "10K",
+                4_003_911,
+                9_000,
+                OnDemand,
+            ),
+            meter(
+                ["Storage", "Files v2", "LRS Data Stored"],
+                "1 GB/Month",
+                55_318_007,
+                5_000,
+                OnDemand,
+            ),
         ],
     },
     Service {
@@ -132,8 +228,28 @@ pub(super) const SERVICES: &[Service] = &[
         family: "Databases",
         additional_info: r#"{"vCores":4,"ServiceType":"GP_Gen5_4","AHB":null,"Nested":"{\"tier\":\"GeneralPurpose\",\"zone\":[1,2]}"}"#,
         meters: &[
-            meter(["SQL Database", "Single/Elastic Pool General Purpose - Compute Gen5", "vCore"], "1 Hour", 252_216_900, 96_000, OnDemand),
-            meter(["SQL Database", "Single/Elastic Pool General Purpose - Storage", "General Purpose Data Stored"], "1 GB/Month", 136_850_000, 17_000, OnDemand),
+            meter(
+                [
+                    "SQL Database",
+                    "Single/Elastic Pool General Purpose - Compute Gen5",
+                    "vCore",
+                ],
+                "1 Hour",
+                252_216_900,
+                96_000,
+                OnDemand,
+            ),
+            meter(
+                [
+                    "SQL Database",
+                    "Single/Elastic Pool General Purpose - Storage",
+                    "General Purpose Data Stored",
+                ],
+                "1 GB/Month",
+                136_850_000,
+                17_000,
+                OnDemand,
+            ),
         ],
     },
     Service {
@@ -142,7 +258,13 @@ pub(super) const SERVICES: &[Service] = &[
         prefix: "plan",
         family: "Compute",
         additional_info: "{\n  \"Plan\": \"P1v3\",\n  \"Instances\": 2\n}",
-        meters: &[meter(["Azure App Service", "Premium v3 Plan", "P1 v3 App"], "1 Hour", 113_400_000, 48_000, OnDemand)],
+        meters: &[meter(
+            ["Azure App Service", "Premium v3 Plan", "P1 v3 App"],
+            "1 Hour",
+            113_400_000,
+            48_000,
+            OnDemand,
+        )],
     },
     Service {
         namespace: "Microsoft.ContainerService",
@@ -151,8 +273,20 @@ pub(super) const SERVICES: &[Service] = &[
         family: "Containers",
         additional_info: r#"{"UsageType":"ClusterHR","Pool":"agentpool, system"}"#,
         meters: &[
-            meter(["Azure Kubernetes Service", "", "Standard Uptime SLA"], "1 Hour", 96_580_000, 24_000, OnDemand),
-            meter(["Load Balancer", "Standard", "Standard Data Processed"], "1 GB", 4_829_771, 160_000, OnDemand),
+            meter(
+                ["Azure Kubernetes Service", "", "Standard Uptime SLA"],
+                "1 Hour",
+                96_580_000,
+                24_000,
+                OnDemand,
+            ),
+            meter(
+                ["Load Balancer", "Standard", "Standard Data Processed"],
+                "1 GB",
+                4_829_771,
+                160_000,
+                OnDemand,
+            ),
         ],
     },
     Service {
@@ -161,7 +295,13 @@ pub(super) const SERVICES: &[Service] = &[
         prefix: "kv",
         family: "Security",
         additional_info: "",
-        meters: &[meter(["Key Vault", "", "Operations"], "10K", 28_974_311, 1_200, OnDemand)],
+        meters: &[meter(
+            ["Key Vault", "", "Operations"],
+            "10K",
+            28_974_311,
+            1_200,
+            OnDemand,
+        )],
     },
     Service {
         namespace: "microsoft.operationalinsights",
@@ -169,7 +309,13 @@ pub(super) const SERVICES: &[Service] = &[
         prefix: "log",
         family: "Management and Governance",
         additional_info: "",
-        meters: &[meter(["Log Analytics", "", "Pay-as-you-go Data Ingestion"], "1 GB", 2_619_113_307, 21_000, OnDemand)],
+        meters: &[meter(
+            ["Log Analytics", "", "Pay-as-you-go Data Ingestion"],
+            "1 GB",
+            2_619_113_307,
+            21_000,
+            OnDemand,
+        )],
     },
     Service {
         namespace: "Microsoft.Web",
@@ -178,8 +324,20 @@ pub(super) const SERVICES: &[Service] = &[
         family: "Compute",
         additional_info: "",
         meters: &[
-            meter(["Functions", "", "Standard Execution Time"], "1 GB Second", 15_453, 900_000, OnDemand),
-            meter(["Functions", "", "Standard Total Executions"], "10", 1_932, 400_000, OnDemand),
+            meter(
+                ["Functions", "", "Standard Execution Time"],
+                "1 GB Second",
+                15_453,
+                900_000,
+                OnDemand,
+            ),
+            meter(
+                ["Functions", "", "Standard Total Executions"],
+                "10",
+                1_932,
+                400_000,
+                OnDemand,
+            ),
         ],
     },
     Service {
@@ -188,6 +346,12 @@ pub(super) const SERVICES: &[Service] = &[
         prefix: "saas",
         family: "Compute",
         additional_info: "",
-        meters: &[meter(["", "", "Ingested events"], "1", 41_500_000, 30_000, Marketplace)],
+        meters: &[meter(
+            ["", "", "Ingested events"],
+            "1",
+            41_500_000,
+            30_000,
+            Marketplace,
+        )],
     },
 ];

@@ -29,17 +29,26 @@ const LARGEST_MANTISSA: u128 = 1 << 96;
 const MOST_QUANTITY_SCALE: u32 = 16;
 /// Above this many lines the rows of a day repeat resources, so that the templates stay within some 50 MB.
 const MOST_LINES: u64 = 60_000;
-/// Resources that follow each other in one subscription and resource group.
+/// Resources that follow each other in one subscription and resource group, in large data sets.
 const NEIGHBOURS: u64 = 6;
+/// Below this many lines every resource is in another subscription, so that all of them have rows.
+const FEW_LINES: usize = 1_000;
 
 /// Invents the lines; their number grows with the rows of a day.
 pub(super) fn invent_lines(config: &EnrollmentConfig, organization: &Organization) -> Vec<Line> {
     let wanted = to_index((config.rows_per_month / 31 * 7 / 8).clamp(64, MOST_LINES));
     let mut lines = Vec::with_capacity(wanted);
+    let neighbours = if wanted < FEW_LINES { 1 } else { NEIGHBOURS };
     let mut number = 0;
     while lines.len() < wanted {
-        let resource = Resource::invent(config, organization, number);
-        lines.extend(resource.service.meters.iter().map(|meter| resource.line(config, organization, meter)));
+        let resource = Resource::invent(config, organization, number, neighbours);
+        lines.extend(
+            resource
+                .service
+                .meters
+                .iter()
+                .map(|meter| resource.line(config, organization, meter)),
+        );
         number += 1;
     }
     lines.truncate(wanted);
@@ -72,9 +81,15 @@ struct Resource {
 }
 
 impl Resource {
-    fn invent(config: &EnrollmentConfig, organization: &Organization, number: u64) -> Self {
-        let mut block = Random::at(config.seed, &[3, number / NEIGHBOURS]);
-        let subscription = to_index(block.below(organization.subscriptions.len() as u64));
+    fn invent(
+        config: &EnrollmentConfig,
+        organization: &Organization,
+        number: u64,
+        neighbours: u64,
+    ) -> Self {
+        let block_number = number / neighbours;
+        let mut block = Random::at(config.seed, &[3, block_number]);
+        let subscription = to_index(block_number) % organization.subscriptions.len();
         let region = block.pick(REGIONS);
         let application = *block.pick(APPLICATIONS);
         let mut random = Random::at(config.seed, &[4, number]);
@@ -89,7 +104,11 @@ impl Resource {
             group: format!("rg-{application}-{:02}", block.below(40)),
             tags: tags(&mut random, &name),
             name,
-            allocation_rule: if number % 37 == 5 { "Shared platform, by headcount" } else { "" },
+            allocation_rule: if number % 37 == 5 {
+                "Shared platform, by headcount"
+            } else {
+                ""
+            },
         }
     }
 
@@ -143,28 +162,56 @@ impl Resource {
     fn describe_meter(&self, seed: u64, meter: &Meter, list_price: u64, row: &mut Row) {
         row.set(Column::UnitOfMeasure, meter.unit);
         if meter.pricing == Pricing::Marketplace {
-            row.set(Column::ProductName, format!("Fabrikam Insight\u{a0}Cloud - {}", meter.name))
-                .set(Column::PublisherType, "Marketplace")
-                .set(Column::PublisherName, "Fabrikam, Inc.")
-                .set(Column::PlanName, "standard-monthly")
-                .set(Column::PricingModel, "OnDemand")
-                .set(Column::IsAzureCreditEligible, "False");
+            row.set(
+                Column::ProductName,
+                format!("Fabrikam Insight\u{a0}Cloud - {}", meter.name),
+            )
+            .set(Column::PublisherType, "Marketplace")
+            .set(Column::PublisherName, "Fabrikam, Inc.")
+            .set(Column::PlanName, "standard-monthly")
+            .set(Column::PricingModel, "OnDemand")
+            .set(Column::IsAzureCreditEligible, "False");
             return;
         }
-        let mut random = Random::at(seed, &[5, meter.price_billionths, self.region.surcharge_thousandths]);
+        let mut random = Random::at(
+            seed,
+            &[5, meter.price_billionths, self.region.surcharge_thousandths],
+        );
         let list_price = Decimal::new(i128::from(list_price), PRICE_SCALE).to_text();
-        let product = [meter.category, meter.sub_category, meter.name, self.region.billed];
-        let product: Vec<&str> = product.into_iter().filter(|part| !part.is_empty()).collect();
+        let product = [
+            meter.category,
+            meter.sub_category,
+            meter.name,
+            self.region.billed,
+        ];
+        let product: Vec<&str> = product
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
         row.set(Column::ProductName, product.join(" - "))
             .set(Column::MeterCategory, meter.category)
             .set(Column::MeterSubCategory, meter.sub_category)
             .set(Column::MeterName, meter.name)
             .set(Column::MeterRegion, self.region.billed)
             .set(Column::MeterId, random.guid())
-            .set(Column::PartNumber, format!("AA{}-{:05}", ["A", "B", "D"][to_index(random.below(3))], random.below(99_999)))
+            .set(
+                Column::PartNumber,
+                format!(
+                    "AA{}-{:05}",
+                    ["A", "B", "D"][to_index(random.below(3))],
+                    random.below(99_999)
+                ),
+            )
             .set(Column::UnitPrice, list_price.as_str())
             .set(Column::PayGPrice, list_price)
-            .set(Column::PricingModel, if meter.pricing == Pricing::Spot { "Spot" } else { "OnDemand" });
+            .set(
+                Column::PricingModel,
+                if meter.pricing == Pricing::Spot {
+                    "Spot"
+                } else {
+                    "OnDemand"
+                },
+            );
     }
 }
 
@@ -174,10 +221,15 @@ fn quantity_scale(most_thousandths: u64, price_mantissa: u64) -> u32 {
         let most = u128::from(most_thousandths) * 10u128.pow(scale - 3);
         most < 1 << 63 && most * u128::from(price_mantissa) < LARGEST_MANTISSA
     };
-    (3..=MOST_QUANTITY_SCALE).rev().find(|scale| fits(*scale)).unwrap_or(3)
+    (3..=MOST_QUANTITY_SCALE)
+        .rev()
+        .find(|scale| fits(*scale))
+        .unwrap_or(3)
 }
 
-const APPLICATIONS: &[&str] = &["shop", "crm", "billing", "etl", "portal", "search", "iot", "bi", "hub", "sso"];
+const APPLICATIONS: &[&str] = &[
+    "shop", "crm", "billing", "etl", "portal", "search", "iot", "bi", "hub", "sso",
+];
 
 /// Tags as EA files have them: JSON members without the braces around them.
 fn tags(random: &mut Random, name: &str) -> String {
@@ -185,10 +237,21 @@ fn tags(random: &mut Random, name: &str) -> String {
     match random.below(8) {
         0 | 1 => String::new(),
         2 => format!(r#""env": "prod","owner": "Müller, Jörg","ticket": "OPS-{number}""#),
-        3 => format!(r#"" project": "alpha {number}","wiki": "https://wiki.contoso.example/p?id={number}&a=1,2#top""#),
-        4 => format!(r#""note": "say \"hello\", then stop","env": "test","Env": "TEST","created": "2025-02-{:02}""#, number % 28 + 1),
+        3 => format!(
+            r#"" project": "alpha {number}","wiki": "https://wiki.contoso.example/p?id={number}&a=1,2#top""#
+        ),
+        4 => format!(
+            r#""note": "say \"hello\", then stop","env": "test","Env": "TEST","created": "2025-02-{:02}""#,
+            number % 28 + 1
+        ),
         5 => format!("\"env\": \"dev\",\n\"städte\": \"東京, Kraków\",\"name\": \"{name}\""),
-        6 => format!(r#""aks-managed-poolName": "agentpool","aks-managed-operationID": "{}","orchestrator": "Kubernetes:1.30.{}""#, random.guid(), number % 10),
-        _ => format!(r#""env": "prod","application": "{name}","cost-center": "{number}","backup": """#),
+        6 => format!(
+            r#""aks-managed-poolName": "agentpool","aks-managed-operationID": "{}","orchestrator": "Kubernetes:1.30.{}""#,
+            random.guid(),
+            number % 10
+        ),
+        _ => format!(
+            r#""env": "prod","application": "{name}","cost-center": "{number}","backup": """#
+        ),
     }
 }

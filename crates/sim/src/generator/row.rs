@@ -9,6 +9,7 @@ use super::decimal::Decimal;
 macro_rules! columns {
     ($($column:ident = $name:literal),* $(,)?) => {
         /// A column of the data set.
+        #[expect(dead_code, reason = "columns that are always empty or filled by a template are listed to keep the order")]
         #[derive(Clone, Copy)]
         pub(super) enum Column { $($column),* }
 
@@ -94,7 +95,9 @@ pub(super) struct Row {
 impl Row {
     /// Returns a row of empty fields.
     pub(super) fn new() -> Self {
-        Self { fields: vec![String::new(); COLUMNS.len()] }
+        Self {
+            fields: vec![String::new(); COLUMNS.len()],
+        }
     }
 
     /// Sets one field.
@@ -104,7 +107,10 @@ impl Row {
     }
 
     fn range(&self, first: Column, last: Column, out: &mut Vec<u8>) {
-        for (number, field) in self.fields[first as usize..=last as usize].iter().enumerate() {
+        for (number, field) in self.fields[first as usize..=last as usize]
+            .iter()
+            .enumerate()
+        {
             if number > 0 {
                 out.push(b',');
             }
@@ -118,8 +124,10 @@ impl Row {
 }
 
 /// Appends a field, quoted only when RFC 4180 needs it.
-pub(super) fn write_field(field: &str, out: &mut Vec<u8>) {
-    let needs_quotes = field.bytes().any(|byte| matches!(byte, b'"' | b',' | b'\r' | b'\n'));
+fn write_field(field: &str, out: &mut Vec<u8>) {
+    let needs_quotes = field
+        .bytes()
+        .any(|byte| matches!(byte, b'"' | b',' | b'\r' | b'\n'));
     if !needs_quotes {
         out.extend_from_slice(field.as_bytes());
         return;
@@ -132,6 +140,13 @@ pub(super) fn write_field(field: &str, out: &mut Vec<u8>) {
         out.push(byte);
     }
     out.push(b'"');
+}
+
+/// Returns a field as it stands in the file.
+pub(super) fn rendered_field(field: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_field(field, &mut out);
+    out
 }
 
 /// How the resource group and resource id of a row are spelled; Azure is not consistent.
@@ -159,12 +174,22 @@ pub(super) struct Charge {
 impl Charge {
     /// Returns the charge of a quantity at a price.
     pub(super) fn of(quantity: Decimal, effective_price: Decimal) -> Self {
-        Self { quantity, effective_price, cost: quantity.times(effective_price), padded: false }
+        Self {
+            quantity,
+            effective_price,
+            cost: quantity.times(effective_price),
+            padded: false,
+        }
     }
 
     /// Returns the same quantity at no cost, as actual cost shows usage covered by a commitment.
     pub(super) fn free(self) -> Self {
-        Self { effective_price: Decimal::ZERO, cost: Decimal::ZERO, padded: false, ..self }
+        Self {
+            effective_price: Decimal::ZERO,
+            cost: Decimal::ZERO,
+            padded: false,
+            ..self
+        }
     }
 }
 
@@ -188,18 +213,48 @@ impl Template {
     /// Renders the constant parts of a row.
     pub(super) fn new(row: &Row) -> Self {
         let mut builder = TemplateBuilder::default();
-        builder.segment(|out| comma_between(out, |out| row.range(Column::AccountName, Column::SubscriptionName, out)));
+        builder.segment(|out| {
+            comma_between(out, |out| {
+                row.range(Column::AccountName, Column::SubscriptionName, out)
+            })
+        });
         builder.segment(|out| row.field(Column::ResourceGroup, out));
-        builder.segment(|out| write_field(&row.fields[Column::ResourceGroup as usize].to_uppercase(), out));
+        builder.segment(|out| {
+            write_field(
+                &row.fields[Column::ResourceGroup as usize].to_uppercase(),
+                out,
+            )
+        });
         builder.segment(|out| comma_between(out, |out| row.field(Column::ResourceLocation, out)));
-        builder.segment(|out| comma_between(out, |out| row.range(Column::ProductName, Column::UnitOfMeasure, out)));
-        builder.segment(|out| comma_between(out, |out| row.range(Column::CostCenter, Column::ConsumedService, out)));
+        builder.segment(|out| {
+            comma_between(out, |out| {
+                row.range(Column::ProductName, Column::UnitOfMeasure, out)
+            })
+        });
+        builder.segment(|out| {
+            comma_between(out, |out| {
+                row.range(Column::CostCenter, Column::ConsumedService, out)
+            })
+        });
         builder.segment(|out| row.field(Column::ResourceId, out));
-        builder.segment(|out| write_field(&with_group_in_capitals(&row.fields[Column::ResourceId as usize]), out));
-        builder.segment(|out| comma_between(out, |out| row.range(Column::Tags, Column::BillingCurrencyCode, out)));
+        builder.segment(|out| {
+            write_field(
+                &with_group_in_capitals(&row.fields[Column::ResourceId as usize]),
+                out,
+            )
+        });
+        builder.segment(|out| {
+            comma_between(out, |out| {
+                row.range(Column::Tags, Column::BillingCurrencyCode, out)
+            })
+        });
         builder.segment(|out| {
             out.push(b',');
-            row.range(Column::BillingProfileId, Column::ResourceLocationNormalized, out);
+            row.range(
+                Column::BillingProfileId,
+                Column::ResourceLocationNormalized,
+                out,
+            );
             out.extend_from_slice(b"\r\n");
         });
         builder.finish()
@@ -230,7 +285,11 @@ impl Template {
     }
 
     fn segment(&self, number: usize) -> &[u8] {
-        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        let start = if number == 0 {
+            0
+        } else {
+            self.ends[number - 1]
+        };
         &self.text[start as usize..self.ends[number] as usize]
     }
 }
@@ -244,13 +303,17 @@ struct TemplateBuilder {
 impl TemplateBuilder {
     fn segment(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.text);
-        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+        self.ends
+            .push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
     fn finish(self) -> Template {
         let mut ends = [0; SEGMENTS];
         ends.copy_from_slice(&self.ends);
-        Template { text: self.text.into_boxed_slice(), ends }
+        Template {
+            text: self.text.into_boxed_slice(),
+            ends,
+        }
     }
 }
 
@@ -313,8 +376,18 @@ mod tests {
         Template::new(&row).write(b"dep", &day, Spelling::Capitals, &charge, &mut out);
         let line = String::from_utf8(out).unwrap();
         let mut expected: Vec<String> = (0..57).map(|number| format!("c{number}")).collect();
-        let gaps = [(0, "dep"), (5, "C5"), (7, "07/02/2025"), (15, "12.3456789"), (16, "0.5"), (17, "6.1728394506")];
-        for (column, text) in gaps.into_iter().chain([(42, "07/01/2025"), (43, "07/31/2025")]) {
+        let gaps = [
+            (0, "dep"),
+            (5, "C5"),
+            (7, "07/02/2025"),
+            (15, "12.3456789"),
+            (16, "0.5"),
+            (17, "6.1728394506"),
+        ];
+        for (column, text) in gaps
+            .into_iter()
+            .chain([(42, "07/01/2025"), (43, "07/31/2025")])
+        {
             expected[column] = text.to_owned();
         }
         assert_eq!(line, expected.join(",") + "\r\n");

@@ -1,0 +1,249 @@
+//! Manifests: what each published object must hold, and where it came from.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use costlake_model::ledger::{DecimalTotals, Ledger};
+use costlake_model::{ExactSum, Partition};
+
+use crate::digest::Sha256Digest;
+use crate::run_id::RunId;
+use crate::totals::TableTotals;
+
+/// The version of the format that this program reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The manifest of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionManifest {
+    /// The version of costlake that wrote the object.
+    pub costlake_version: String,
+    /// The run that published it.
+    pub run_id: RunId,
+    /// The object.
+    pub object: ObjectFacts,
+    /// Totals of every decimal column of the object.
+    pub decimals: BTreeMap<String, DecimalTotals>,
+    /// Where its rows came from.
+    pub account: PartitionAccount,
+}
+
+/// An object, as its bytes were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectFacts {
+    /// Its length.
+    pub bytes: u64,
+    /// Its rows.
+    pub rows: u64,
+    /// Its row groups.
+    pub row_groups: u64,
+    /// The SHA-256 of all its bytes.
+    pub sha256: Sha256Digest,
+}
+
+/// What the run knows about the rows of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionAccount {
+    /// The partition.
+    pub partition: Partition,
+    /// The operation of the Cost Details API that made the report.
+    pub report_id: Option<String>,
+    /// When the partition is published, UTC; kept to the millisecond.
+    pub published_at: DateTime<Utc>,
+    /// What the object was made from.
+    pub source: Source,
+    /// Rows and money in and out; `None` for rollups.
+    pub conservation: Option<Conservation>,
+    /// The first charge date of the published rows.
+    pub first_date: Option<NaiveDate>,
+    /// The last charge date of the published rows.
+    pub last_date: Option<NaiveDate>,
+    /// The exact cost of the published rows, by billing currency.
+    pub cost_by_currency: BTreeMap<String, ExactSum>,
+    /// Source columns without a canonical one.
+    pub unknown_columns: Vec<String>,
+}
+
+/// What an object was made from, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The blobs of a report of the Cost Details API.
+    CostDetails(Vec<BlobRecord>),
+    /// Files that were there already.
+    Files(Vec<BlobRecord>),
+    /// Objects of the lake, for rollups.
+    Lake(Vec<InputObject>),
+}
+
+/// One blob of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobRecord {
+    /// Its position in the report, from 0.
+    pub ordinal: u32,
+    /// Its name.
+    pub name: BlobName,
+    /// Its decoded length.
+    pub bytes: u64,
+    /// The SHA-256 of its decoded bytes.
+    pub sha256: Sha256Digest,
+    /// Its records, the header not counted.
+    pub records: u64,
+    /// Records that became rows.
+    pub published: u64,
+    /// Records that went to quarantine.
+    pub quarantined: u64,
+}
+
+/// The name of a blob or file. Never holds the query of a link, where its signature is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BlobName(String);
+
+/// An object of the lake that another was computed from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputObject {
+    /// Its partition.
+    pub partition: Partition,
+    /// The SHA-256 of its bytes.
+    pub sha256: Sha256Digest,
+}
+
+/// Rows and money in and out (`reliability.md`, I2 and I3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conservation {
+    /// Records of the source.
+    pub records: u64,
+    /// Empty lines of the source, which are no records.
+    pub blank_lines: u64,
+    /// What became rows.
+    pub published: TableTotals,
+    /// What went to quarantine.
+    pub quarantined: TableTotals,
+}
+
+impl PartitionManifest {
+    /// What reading the object must give.
+    pub fn totals(&self) -> TableTotals {
+        TableTotals {
+            rows: self.object.rows,
+            decimals: self.decimals.clone(),
+        }
+    }
+
+    /// Whether two manifests say the same about the lake, whoever published when, and from which
+    /// copy of the source.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let facts = |manifest: &Self| {
+            let account = manifest.account.clone();
+            (
+                (manifest.object, manifest.decimals.clone()),
+                (account.partition, account.conservation, account.cost_by_currency),
+                (account.first_date, account.last_date, account.unknown_columns),
+            )
+        };
+        facts(self) == facts(other)
+    }
+}
+
+impl PartitionAccount {
+    /// Returns the account of the rows in a ledger.
+    pub fn of_ledger(
+        partition: Partition,
+        source: Source,
+        ledger: &Ledger,
+        published_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            partition,
+            report_id: None,
+            published_at,
+            source,
+            conservation: Some(Conservation::from(ledger)),
+            first_date: ledger.first_date,
+            last_date: ledger.last_date,
+            cost_by_currency: ledger.cost_by_currency.clone(),
+            unknown_columns: Vec::new(),
+        }
+    }
+
+    /// Returns the account of a rollup of objects of the lake.
+    pub fn of_rollup(
+        partition: Partition,
+        inputs: Vec<InputObject>,
+        published_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            partition,
+            report_id: None,
+            published_at,
+            source: Source::Lake(inputs),
+            conservation: None,
+            first_date: None,
+            last_date: None,
+            cost_by_currency: BTreeMap::new(),
+            unknown_columns: Vec::new(),
+        }
+    }
+}
+
+impl Source {
+    /// The SHA-256 over the digests of the parts, in order.
+    pub fn digest(&self) -> Sha256Digest {
+        match self {
+            Self::CostDetails(blobs) | Self::Files(blobs) => {
+                Sha256Digest::of_digests(blobs.iter().map(|blob| blob.sha256))
+            }
+            Self::Lake(inputs) => {
+                Sha256Digest::of_digests(inputs.iter().map(|input| input.sha256))
+            }
+        }
+    }
+}
+
+impl BlobName {
+    /// Returns the name of a link, path or file: all before the query, without user and password.
+    pub fn new(link: &str) -> Self {
+        let public = link.split(['?', '#']).next().unwrap_or_default();
+        let name = match public.split_once("://") {
+            Some((scheme, rest)) => {
+                let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+                let host = host.rsplit('@').next().unwrap_or_default();
+                format!("{scheme}://{host}/{path}")
+            }
+            None => public.to_owned(),
+        };
+        Self(name)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&Ledger> for Conservation {
+    fn from(ledger: &Ledger) -> Self {
+        Self {
+            records: ledger.records,
+            blank_lines: ledger.blank_lines,
+            published: TableTotals::from(&ledger.published),
+            quarantined: TableTotals::from(&ledger.quarantined),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_blobs_hold_no_signature() {
+        for (link, name) in [
+            ("part 0.csv", "part 0.csv"),
+            ("https://h.blob.core.windows.net/c/b.csv?sv=1&sig=secret", "https://h.blob.core.windows.net/c/b.csv"),
+            ("https://user:secret@host/b#x", "https://host/b"),
+            ("/exports/mail@example.com/b.csv", "/exports/mail@example.com/b.csv"),
+        ] {
+            assert_eq!(BlobName::new(link).as_str(), name);
+        }
+    }
+}

@@ -1,0 +1,506 @@
+//! A chunk of records to a typed batch: column by column, some records at a time.
+//!
+//! Records are read in strips that fit the cache. For each strip every column is parsed into scratch
+//! space; then it is known which rows are sound, and only these are appended. A row that cannot be
+//! typed goes to quarantine whole, with its first fault.
+
+mod dates;
+mod dictionary;
+mod numbers;
+mod quarantine;
+mod tags;
+mod text;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Int32Array, Int64Array, RecordBatch, new_null_array,
+};
+use arrow::error::ArrowError;
+use costlake_model::ChargeClass;
+use costlake_model::charge_class::ChargeFacts;
+use costlake_model::columns::{ColumnType, Presence, SOURCE_COLUMNS, added, line_item_schema};
+use costlake_model::ledger::{Ledger, RowTotals};
+
+use crate::blob::{Chunk, Plan};
+use crate::csv::{FieldTable, Malformed, MalformedRecord, RecordReader};
+use crate::error::Error;
+
+pub(crate) use dates::DateFormats;
+use dates::DateColumn;
+use dictionary::{Dictionary, NULL};
+use numbers::DecimalColumn;
+pub use quarantine::{QuarantinedRow, Rule, quarantine_batch};
+use quarantine::{Fault, Place};
+use tags::TagsColumn;
+use text::TextColumn;
+
+/// Records per strip: the field ends of 1,024 wide records take 230 KB, the size of a second-level
+/// cache.
+const STRIP_ROWS: usize = 1024;
+
+/// The rows of a chunk.
+#[derive(Debug)]
+pub struct DecodedChunk {
+    /// The sound rows in source order, in the schema of `line_item_schema`.
+    pub batch: RecordBatch,
+    /// The rows that could not be typed, in source order.
+    pub quarantined: Vec<QuarantinedRow>,
+    /// The account of the chunk. Its bytes are those of the records.
+    pub ledger: Ledger,
+}
+
+impl Chunk {
+    /// Types the records. Depends on the chunk alone, not on thread or time.
+    ///
+    /// # Errors
+    /// What refuses the file whole: [`Error::RepeatedHeader`].
+    pub fn decode(&self) -> Result<DecodedChunk, Error> {
+        let plan = &*self.plan;
+        let mut reader = RecordReader::new(&self.text, plan.binding.field_count);
+        let mut table = FieldTable::default();
+        let mut malformed = Vec::new();
+        let mut decoder = Decoder::new(self, plan);
+        loop {
+            let has_more = reader.read(STRIP_ROWS, &mut table, &mut malformed);
+            decoder.check_no_header(&table)?;
+            decoder.decode_strip(&table);
+            for record in malformed.drain(..) {
+                decoder.quarantine_malformed(&record);
+            }
+            if !has_more {
+                break;
+            }
+        }
+        decoder.finish()
+    }
+}
+
+struct Decoder<'a> {
+    chunk: &'a Chunk,
+    plan: &'a Plan,
+    texts: Vec<TextColumn<'a>>,
+    tags: Option<TagsColumn<'a>>,
+    decimals: Vec<DecimalColumn>,
+    dates: Vec<DateColumn>,
+    booleans: Vec<BooleanColumn>,
+    charge: ChargeColumns,
+    extra: Dictionary,
+    extra_codes: Vec<i32>,
+    classes: Vec<i32>,
+    records: Vec<i64>,
+    currency: CurrencyCosts,
+    faults: Vec<Option<Fault>>,
+    quarantined: Vec<QuarantinedRow>,
+    malformed_rows: u64,
+}
+
+impl<'a> Decoder<'a> {
+    fn new(chunk: &'a Chunk, plan: &'a Plan) -> Self {
+        let mut decoder = Self {
+            chunk,
+            plan,
+            texts: Vec::new(),
+            tags: None,
+            decimals: Vec::new(),
+            dates: Vec::new(),
+            booleans: Vec::new(),
+            charge: ChargeColumns::default(),
+            extra: Dictionary::default(),
+            extra_codes: Vec::new(),
+            classes: Vec::new(),
+            records: Vec::new(),
+            currency: CurrencyCosts::default(),
+            faults: Vec::new(),
+            quarantined: Vec::new(),
+            malformed_rows: 0,
+        };
+        for bound in &plan.binding.columns {
+            let column = &SOURCE_COLUMNS[bound.column];
+            match column.column_type {
+                ColumnType::Text => {
+                    let is_required = column.presence != Presence::Optional;
+                    decoder.texts.push(TextColumn::new(bound, is_required));
+                }
+                ColumnType::Tags => decoder.tags = Some(TagsColumn::new(bound)),
+                ColumnType::Decimal => {
+                    let is_required = column.presence != Presence::Optional;
+                    decoder.decimals.push(DecimalColumn::new(bound, is_required));
+                }
+                ColumnType::Date => {
+                    let is_required = column.presence != Presence::Optional;
+                    let format = plan.dates.of(bound.column);
+                    decoder.dates.push(DateColumn::new(bound, is_required, format));
+                }
+                ColumnType::Boolean => decoder.booleans.push(BooleanColumn::new(bound)),
+            }
+        }
+        decoder.charge = ChargeColumns::find(&decoder.texts);
+        decoder
+    }
+
+    fn check_no_header(&self, table: &FieldTable) -> Result<(), Error> {
+        let header = self.plan.header.as_slice();
+        // A header has as many bytes as its copy: rows of another length need no comparison.
+        let copy = (0..table.len()).find(|row| table.record(&self.chunk.text, *row) == header);
+        match copy {
+            None => Ok(()),
+            Some(row) => Err(Error::RepeatedHeader {
+                record: self.record_number(table.number(row)).cast_unsigned(),
+                byte_offset: self.chunk.byte_offset + table.start(row) as u64,
+            }),
+        }
+    }
+
+    fn decode_strip(&mut self, table: &FieldTable) {
+        let text = &*self.chunk.text;
+        self.faults.clear();
+        self.faults.resize(table.len(), None);
+        for column in &mut self.dates {
+            column.parse(text, table, &mut self.faults);
+        }
+        for column in &mut self.decimals {
+            column.parse(text, table, &mut self.faults);
+        }
+        for column in &mut self.booleans {
+            column.parse(text, table, &mut self.faults);
+        }
+        for column in &mut self.texts {
+            column.parse(text, table, &mut self.faults);
+        }
+        if let Some(tags) = &mut self.tags {
+            tags.parse(text, table, &mut self.faults);
+        }
+        let kept: Vec<usize> = (0..table.len()).filter(|row| self.faults[*row].is_none()).collect();
+        self.append(&kept, table);
+        if kept.len() < table.len() {
+            self.quarantine_faulty(table);
+        }
+    }
+
+    fn append(&mut self, kept: &[usize], table: &FieldTable) {
+        self.dates.iter_mut().for_each(|column| column.append(kept));
+        self.decimals.iter_mut().for_each(|column| column.append(kept));
+        self.booleans.iter_mut().for_each(|column| column.append(kept));
+        self.texts.iter_mut().for_each(|column| column.append(kept));
+        if let Some(tags) = &mut self.tags {
+            tags.append(kept);
+        }
+        self.append_extra(kept, table);
+        for &row in kept {
+            self.classes.push(self.charge.class_of(&self.texts, row));
+            self.records.push(self.record_number(table.number(row)));
+        }
+        if let Some(cost) = self.decimals.iter().find(|column| column.is_cost()) {
+            let currency = self.charge.currency.map(|at| &self.texts[at]);
+            self.currency.add(kept, cost, currency);
+        }
+    }
+
+    fn append_extra(&mut self, kept: &[usize], table: &FieldTable) {
+        let unknown = &self.plan.binding.unknown;
+        if unknown.is_empty() {
+            return;
+        }
+        let mut object = String::new();
+        for &row in kept {
+            text::extra_object(&mut object, unknown, &self.chunk.text, table, row);
+            let code = if object.is_empty() { NULL } else { self.extra.code_of(object.as_bytes()) };
+            self.extra_codes.push(code);
+        }
+    }
+
+    fn quarantine_faulty(&mut self, table: &FieldTable) {
+        let faults = std::mem::take(&mut self.faults);
+        for (row, fault) in faults.iter().enumerate() {
+            let Some(fault) = fault else { continue };
+            self.decimals.iter_mut().for_each(|column| column.quarantine(row));
+            let cost = self.decimals.iter().find(|column| column.is_cost());
+            let place = Place {
+                blob: self.plan.ordinal,
+                record: self.record_number(table.number(row)),
+                byte_offset: self.chunk.byte_offset + table.start(row) as u64,
+            };
+            self.quarantined.push(QuarantinedRow {
+                place,
+                rule: fault.rule,
+                column: fault.column,
+                expected: fault.expected.clone(),
+                found: fault.found.clone(),
+                cost: cost.and_then(|column| column.value(row)),
+                raw: table.record(&self.chunk.text, row).to_vec(),
+            });
+        }
+        self.faults = faults;
+    }
+
+    fn quarantine_malformed(&mut self, record: &MalformedRecord) {
+        self.malformed_rows += 1;
+        let (expected, found) = match record.malformed {
+            Malformed::FieldCount(count) => {
+                let expected = format!("{} fields", self.plan.binding.field_count);
+                (expected, format!("{count} fields"))
+            }
+            Malformed::TextAfterQuote => (
+                "a comma or a line end after a closing quote".to_owned(),
+                "other text".to_owned(),
+            ),
+            Malformed::BareCarriageReturn => (
+                "a line feed after a carriage return".to_owned(),
+                "other text".to_owned(),
+            ),
+        };
+        self.quarantined.push(QuarantinedRow {
+            place: Place {
+                blob: self.plan.ordinal,
+                record: self.record_number(record.number),
+                byte_offset: self.chunk.byte_offset + record.start as u64,
+            },
+            rule: Rule::of_malformed(record.malformed),
+            column: None,
+            expected: expected.into(),
+            found,
+            cost: None,
+            raw: self.chunk.text[record.start..record.end].to_vec(),
+        });
+    }
+
+    /// The number within the blob, from 1.
+    fn record_number(&self, number_in_chunk: u32) -> i64 {
+        self.chunk.records_before.cast_signed() + i64::from(number_in_chunk) + 1
+    }
+
+    fn finish(mut self) -> Result<DecodedChunk, Error> {
+        self.quarantined.sort_by_key(|row| row.place.record);
+        let ledger = self.ledger();
+        let batch = self.batch().map_err(|error| Error::Batch(error.to_string()))?;
+        Ok(DecodedChunk {
+            batch,
+            quarantined: self.quarantined,
+            ledger,
+        })
+    }
+
+    fn ledger(&self) -> Ledger {
+        let totals = |rows: u64, of: fn(&DecimalColumn) -> _| RowTotals {
+            rows,
+            decimals: self.decimals.iter().map(|column| (column.name(), of(column))).collect(),
+        };
+        let quarantined = self.quarantined.len() as u64;
+        let records = self.records.len() as u64 + quarantined;
+        let charge_date = self.dates.iter().find(|column| column.is_charge_date());
+        let (first_date, last_date) = charge_date.map_or((None, None), DateColumn::range);
+        Ledger {
+            bytes: self.chunk.text.len() as u64,
+            records,
+            blank_lines: self.chunk.blank_lines,
+            source: totals(records - self.malformed_rows, DecimalColumn::source_totals),
+            published: totals(self.records.len() as u64, DecimalColumn::published_totals),
+            quarantined: totals(quarantined, DecimalColumn::quarantined_totals),
+            first_date,
+            last_date,
+            cost_by_currency: self.currency.totals(self.plan, &self.charge, &self.texts),
+        }
+    }
+
+    fn batch(&mut self) -> Result<RecordBatch, ArrowError> {
+        let schema = line_item_schema();
+        let rows = self.records.len();
+        let mut arrays: BTreeMap<&str, ArrayRef> = BTreeMap::new();
+        for column in &mut self.texts {
+            arrays.insert(column.name(), column.finish()?);
+        }
+        for column in &mut self.decimals {
+            arrays.insert(column.name(), column.finish()?);
+        }
+        for column in &mut self.dates {
+            arrays.insert(column.name(), Arc::new(Date32Array::from(column.finish())));
+        }
+        for column in &mut self.booleans {
+            let values = std::mem::take(&mut column.values);
+            arrays.insert(column.name, Arc::new(BooleanArray::from(values)));
+        }
+        if let Some(tags) = &mut self.tags {
+            let (parsed, raw) = tags.finish()?;
+            arrays.insert("tags", parsed);
+            arrays.insert(added::TAGS_RAW, raw);
+        }
+        if !self.plan.binding.unknown.is_empty() {
+            let codes = std::mem::take(&mut self.extra_codes);
+            arrays.insert(added::EXTRA, self.extra.finish(codes)?);
+        }
+        if let Some(currency) = &self.plan.currency {
+            let given = || dictionary::constant(currency, rows);
+            arrays.entry("billing_currency").or_insert(given()?);
+        }
+        let names = ChargeClass::ALL.iter().map(|class| class.name());
+        let classes = Int32Array::from(std::mem::take(&mut self.classes));
+        arrays.insert(added::CHARGE_CLASS, dictionary::of_names(names, classes)?);
+        let generation = self.plan.binding.generation;
+        arrays.insert(added::SOURCE_KIND, dictionary::constant(generation.kind, rows)?);
+        if let Some(version) = generation.version {
+            arrays.insert(added::SCHEMA_VERSION, dictionary::constant(version, rows)?);
+        }
+        arrays.insert(added::BLOB, Arc::new(Int32Array::from(vec![self.plan.ordinal; rows])));
+        let records = std::mem::take(&mut self.records);
+        arrays.insert(added::RECORD, Arc::new(Int64Array::from(records)));
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| {
+                let array = arrays.remove(field.name().as_str());
+                array.unwrap_or_else(|| new_null_array(field.data_type(), rows))
+            })
+            .collect();
+        RecordBatch::try_new(schema, columns)
+    }
+}
+
+/// A column of true and false.
+struct BooleanColumn {
+    name: &'static str,
+    field: usize,
+    strip: Vec<Option<bool>>,
+    values: Vec<Option<bool>>,
+}
+
+impl BooleanColumn {
+    fn new(bound: &crate::header::BoundColumn) -> Self {
+        Self {
+            name: SOURCE_COLUMNS[bound.column].name,
+            field: bound.field,
+            strip: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
+    fn parse(&mut self, text: &[u8], table: &FieldTable, faults: &mut [Option<Fault>]) {
+        self.strip.clear();
+        let mut scratch = Vec::new();
+        for (row, fault) in faults.iter_mut().enumerate() {
+            let content = crate::csv::content(table.field(text, row, self.field), &mut scratch);
+            let value = match content.trim_ascii() {
+                b"" => None,
+                b"1" => Some(true),
+                b"0" => Some(false),
+                other if other.eq_ignore_ascii_case(b"true") => Some(true),
+                other if other.eq_ignore_ascii_case(b"false") => Some(false),
+                other => {
+                    fault.get_or_insert_with(|| {
+                        Fault::new(Rule::Boolean, self.name, "True, False, 1 or 0", other)
+                    });
+                    None
+                }
+            };
+            self.strip.push(value);
+        }
+    }
+
+    fn append(&mut self, kept: &[usize]) {
+        self.values.extend(kept.iter().map(|row| self.strip[*row]));
+    }
+}
+
+/// Finds the columns that decide the charge class, and remembers what was decided.
+#[derive(Default)]
+struct ChargeColumns {
+    charge_type: Option<usize>,
+    pricing_model: Option<usize>,
+    publisher_type: Option<usize>,
+    benefit_id: Option<usize>,
+    reservation_id: Option<usize>,
+    currency: Option<usize>,
+    known: hashbrown::HashMap<ChargeKey, i32, foldhash::fast::FixedState>,
+    last: Option<(ChargeKey, i32)>,
+}
+
+type ChargeKey = [i32; 5];
+
+impl ChargeColumns {
+    fn find(texts: &[TextColumn<'_>]) -> Self {
+        let position = |name| texts.iter().position(|column| column.name() == name);
+        Self {
+            charge_type: position("charge_type"),
+            pricing_model: position("pricing_model"),
+            publisher_type: position("publisher_type"),
+            benefit_id: position("benefit_id"),
+            reservation_id: position("reservation_id"),
+            currency: position("billing_currency"),
+            ..Self::default()
+        }
+    }
+
+    /// The class of a row of the strip, as its position in [`ChargeClass::ALL`].
+    fn class_of(&mut self, texts: &[TextColumn<'_>], row: usize) -> i32 {
+        let code = |at: Option<usize>| at.map_or(NULL, |at| texts[at].strip_code(row));
+        let key = [
+            code(self.charge_type),
+            code(self.pricing_model),
+            code(self.publisher_type),
+            code(self.benefit_id),
+            i32::from(code(self.reservation_id) != NULL),
+        ];
+        if let Some((last, class)) = self.last
+            && last == key
+        {
+            return class;
+        }
+        let class = match self.known.get(&key) {
+            Some(class) => *class,
+            None => {
+                let class = position_of(ChargeClass::of(&self.facts(texts, &key)));
+                self.known.insert(key, class);
+                class
+            }
+        };
+        self.last = Some((key, class));
+        class
+    }
+
+    fn facts<'t>(&self, texts: &'t [TextColumn<'_>], key: &ChargeKey) -> ChargeFacts<'t> {
+        let value = |at: Option<usize>, code| at.map_or("", |at| texts[at].value(code));
+        ChargeFacts {
+            charge_type: self.charge_type.map(|at| texts[at].value(key[0])),
+            pricing_model: value(self.pricing_model, key[1]),
+            publisher_type: value(self.publisher_type, key[2]),
+            benefit_id: value(self.benefit_id, key[3]),
+            has_reservation_id: key[4] != 0,
+        }
+    }
+}
+
+fn position_of(class: ChargeClass) -> i32 {
+    let position = ChargeClass::ALL.iter().position(|other| *other == class);
+    position.and_then(|at| i32::try_from(at).ok()).unwrap_or(0)
+}
+
+/// The cost of published rows by the code of their currency.
+#[derive(Default)]
+struct CurrencyCosts {
+    costs: BTreeMap<i32, costlake_model::decimal::Accumulator>,
+}
+
+impl CurrencyCosts {
+    fn add(&mut self, kept: &[usize], cost: &DecimalColumn, currency: Option<&TextColumn<'_>>) {
+        for &row in kept {
+            let code = currency.map_or(NULL, |column| column.strip_code(row));
+            if let Some(value) = cost.exact(row) {
+                self.costs.entry(code).or_default().add(value);
+            }
+        }
+    }
+
+    fn totals(
+        &self,
+        plan: &Plan,
+        charge: &ChargeColumns,
+        texts: &[TextColumn<'_>],
+    ) -> BTreeMap<String, costlake_model::ExactSum> {
+        let name = |code: i32| match charge.currency {
+            Some(at) => texts[at].value(code).to_owned(),
+            None => plan.currency.clone().unwrap_or_default(),
+        };
+        self.costs.iter().map(|(code, cost)| (name(*code), cost.exact_total())).collect()
+    }
+}

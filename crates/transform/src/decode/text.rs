@@ -1,0 +1,139 @@
+//! Text columns: dictionary codes, with a look at the row above before any hashing.
+
+use arrow::array::ArrayRef;
+use arrow::error::ArrowError;
+use costlake_model::columns::SOURCE_COLUMNS;
+
+use super::dictionary::{Dictionary, NULL};
+use super::quarantine::{Fault, Rule};
+use crate::csv::{self, FieldTable};
+use crate::header::{BoundColumn, UnknownColumn};
+
+/// Values that say that there is none (`cost-data.md`, 5).
+const PLACEHOLDERS: [(&str, &[u8]); 5] = [
+    ("subscription_id", b"00000000-0000-0000-0000-000000000000"),
+    ("meter_id", b"00000000-0000-0000-0000-000000000000"),
+    ("department_id", b"-2"),
+    ("account_id", b"-2"),
+    ("part_number", b"-2"),
+];
+
+pub(super) struct TextColumn<'a> {
+    name: &'static str,
+    field: usize,
+    is_required: bool,
+    placeholder: Option<&'static [u8]>,
+    dictionary: Dictionary,
+    /// The field of the row above, and its code.
+    above: Option<(&'a [u8], i32)>,
+    strip: Vec<i32>,
+    codes: Vec<i32>,
+}
+
+impl<'a> TextColumn<'a> {
+    pub(super) fn new(bound: &BoundColumn, is_required: bool) -> Self {
+        let name = SOURCE_COLUMNS[bound.column].name;
+        Self {
+            name,
+            field: bound.field,
+            is_required,
+            placeholder: PLACEHOLDERS.iter().find(|(column, _)| *column == name).map(|(_, v)| *v),
+            dictionary: Dictionary::default(),
+            above: None,
+            strip: Vec::new(),
+            codes: Vec::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(super) fn parse(&mut self, text: &'a [u8], table: &FieldTable, faults: &mut [Option<Fault>]) {
+        self.strip.clear();
+        let mut scratch = Vec::new();
+        for (row, fault) in faults.iter_mut().enumerate() {
+            let field = table.field(text, row, self.field);
+            let code = match self.above {
+                Some((above, code)) if above == field => code,
+                _ => match self.code_of(csv::content(field, &mut scratch)) {
+                    Ok(code) => code,
+                    Err(new_fault) => {
+                        fault.get_or_insert(new_fault);
+                        NULL
+                    }
+                },
+            };
+            // A faulty value must fault again in the next row, so it is not remembered.
+            if fault.is_none() {
+                self.above = Some((field, code));
+            }
+            self.strip.push(code);
+        }
+    }
+
+    fn code_of(&mut self, content: &[u8]) -> Result<i32, Fault> {
+        if content.is_empty() || self.placeholder == Some(content) {
+            return if self.is_required {
+                Err(Fault::new(Rule::Missing, self.name, "a value", content))
+            } else {
+                Ok(NULL)
+            };
+        }
+        if let Some(code) = self.dictionary.find(content) {
+            return Ok(code);
+        }
+        if std::str::from_utf8(content).is_err() {
+            return Err(Fault::new(Rule::Encoding, self.name, "UTF-8 text", content));
+        }
+        Ok(self.dictionary.insert(content))
+    }
+
+    pub(super) fn append(&mut self, kept: &[usize]) {
+        if kept.len() == self.strip.len() {
+            self.codes.extend_from_slice(&self.strip);
+        } else {
+            self.codes.extend(kept.iter().map(|row| self.strip[*row]));
+        }
+    }
+
+    /// The code of a row of the strip.
+    pub(super) fn strip_code(&self, row: usize) -> i32 {
+        self.strip[row]
+    }
+
+    pub(super) fn value(&self, code: i32) -> &str {
+        self.dictionary.value(code)
+    }
+
+    pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        self.dictionary.finish(std::mem::take(&mut self.codes))
+    }
+}
+
+/// Writes the fields without a canonical column as a JSON object; nothing if all are empty. Bytes
+/// that are no UTF-8 become replacement characters.
+pub(super) fn extra_object(
+    object: &mut String,
+    unknown: &[UnknownColumn],
+    text: &[u8],
+    table: &FieldTable,
+    row: usize,
+) {
+    object.clear();
+    let mut scratch = Vec::new();
+    for column in unknown {
+        let content = csv::content(table.field(text, row, column.field), &mut scratch);
+        if content.is_empty() {
+            continue;
+        }
+        object.push(if object.is_empty() { '{' } else { ',' });
+        let value = String::from_utf8_lossy(content);
+        object.push_str(&serde_json::Value::from(column.header.as_str()).to_string());
+        object.push(':');
+        object.push_str(&serde_json::Value::from(value.as_ref()).to_string());
+    }
+    if !object.is_empty() {
+        object.push('}');
+    }
+}

@@ -1,0 +1,38 @@
+//! The reader and the rollups from outside: bytes in, batches out.
+
+mod reading;
+mod rollups;
+
+use costlake_transform::{BlobOptions, BlobReader, BlobSummary, DecodedChunk, Error};
+
+/// Options that cut small chunks, so that small texts have several.
+fn options() -> BlobOptions {
+    BlobOptions {
+        ordinal: 0,
+        currency: None,
+        chunk_bytes: 256,
+    }
+}
+
+/// Reads a text fed in pieces of `piece` bytes.
+fn read_in_pieces(
+    text: &[u8],
+    piece: usize,
+    options: BlobOptions,
+) -> Result<(Vec<DecodedChunk>, BlobSummary), Error> {
+    let mut reader = BlobReader::new(options);
+    let mut chunks = Vec::new();
+    for mut input in text.chunks(piece.max(1)) {
+        while !input.is_empty() {
+            chunks.extend(reader.feed(&mut input)?);
+        }
+    }
+    let (last, summary) = reader.finish()?;
+    chunks.extend(last);
+    let decoded = chunks.iter().map(|chunk| chunk.decode()).collect::<Result<_, _>>()?;
+    Ok((decoded, summary))
+}
+
+fn read(text: &str) -> Result<Vec<DecodedChunk>, Error> {
+    read_in_pieces(text.as_bytes(), usize::MAX, options()).map(|(chunks, _)| chunks)
+}
