@@ -1,5 +1,6 @@
 //! The client: what all calls share, and authorized calls to the resource manager.
 
+use std::fmt;
 use std::sync::Arc;
 
 use reqwest::Method;
@@ -36,6 +37,12 @@ pub(crate) struct Inner {
     pub(crate) transport: Transport,
     pub(crate) monitor: Arc<dyn Monitor>,
     tokens: TokenSource,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.inner.config.endpoints.arm())
+    }
 }
 
 /// An answer of the resource manager and what it took to get it.

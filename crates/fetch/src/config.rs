@@ -22,7 +22,7 @@ pub struct Config {
     /// Requests in flight at once, over all tasks of the client. A request that waits to be retried
     /// is not in flight.
     pub concurrent_requests: NonZeroUsize,
-    /// Downloads with an open connection at once. Counted apart from requests, so that slow readers
+    /// Downloads begun and not ended at once, waits between connections included. Counted apart from requests, so that slow readers
     /// of blobs cannot keep polls and token refreshes from being sent.
     pub concurrent_downloads: NonZeroUsize,
     /// Limits of a single request.

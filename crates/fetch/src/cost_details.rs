@@ -134,9 +134,9 @@ impl Client {
         let renewed = renewed
             .await
             .map_err(|error| error.about(&manifest.request))?;
-        match (renewed, manifest) {
-            (Some(renewed), before) => same_report(before, renewed),
-            (None, before) => Err(changed(before, "it has no data now".to_owned())),
+        match renewed {
+            Some(renewed) => same_report(manifest, renewed),
+            None => Err(changed(manifest, "it has no data now".to_owned())),
         }
     }
 
@@ -164,22 +164,24 @@ impl Client {
         let answer = self
             .call_arm(&url, Some(&body), Replay::Submit, limits)
             .await?;
+        if !matches!(answer.reply.status, 200 | 202 | 204) {
+            return Err(answer.into_refusal());
+        }
         let operation = self.operation(&answer, &url, None)?;
-        match (answer.reply.status, operation) {
-            (204, _) => Ok(Submission::Finished(self.no_data(request))),
-            (202, Some(operation)) => Ok(self.pending(operation, &answer)),
-            (202, None) => Err(answer.violation("it was accepted without a Location")),
-            (200, operation) => match (
-                self.conclude(request, operation.as_ref(), &answer)?,
+        let conclusion = match answer.reply.status {
+            200 => self.conclude(request, operation.as_ref(), &answer)?,
+            204 => self.no_data(request),
+            _ => Conclusion::Running,
+        };
+        match (conclusion, operation) {
+            (Conclusion::Finished(manifest), _) => Ok(Submission::Finished(manifest)),
+            (Conclusion::Running, Some(operation)) => Ok(Submission::Pending {
                 operation,
-            ) {
-                (Conclusion::Finished(manifest), _) => Ok(Submission::Finished(manifest)),
-                (Conclusion::Running, Some(operation)) => Ok(self.pending(operation, &answer)),
-                (Conclusion::Running, None) => {
-                    Err(answer.violation("it is running without a Location"))
-                }
-            },
-            _ => Err(answer.into_refusal()),
+                wait: self.asked_poll_wait(&answer),
+            }),
+            (Conclusion::Running, None) => {
+                Err(answer.violation("it was accepted without a Location"))
+            }
         }
     }
 
@@ -207,21 +209,31 @@ impl Client {
             sleep(wait).await;
             let answer = self.poll(&operation, deadline).await?;
             polls += 1;
-            match answer.reply.status {
-                200 => {}
-                202 => {
-                    operation = self.moved(operation, &answer)?;
-                    wait = self.asked_poll_wait(&answer);
-                    continue;
-                }
-                204 => return Ok(self.no_data(request).map(|manifest| *manifest)),
-                404 | 410 => return Err(gone(operation, answer)),
-                _ => return Err(answer.into_refusal()),
+            match self.conclude_poll(request, &operation, &answer)? {
+                Some(Conclusion::Finished(manifest)) => return Ok(manifest.map(|found| *found)),
+                Some(Conclusion::Running) => operation = self.moved(operation, &answer)?,
+                None => return Err(answer.into_refusal()),
             }
-            match self.conclude(request, Some(&operation), &answer)? {
-                Conclusion::Finished(manifest) => return Ok(manifest.map(|manifest| *manifest)),
-                Conclusion::Running => wait = self.asked_poll_wait(&answer),
-            }
+            wait = self.asked_poll_wait(&answer);
+        }
+    }
+
+    /// Says what a poll found; `None` if its status is an error.
+    fn conclude_poll(
+        &self,
+        request: &ReportRequest,
+        operation: &Operation,
+        answer: &Answer,
+    ) -> Result<Option<Conclusion>, Error> {
+        match answer.reply.status {
+            200 => self.conclude(request, Some(operation), answer).map(Some),
+            202 => Ok(Some(Conclusion::Running)),
+            204 => Ok(Some(self.no_data(request))),
+            404 | 410 => Err(Error::ReportGone {
+                operation_id: operation.id.clone().unwrap_or_default(),
+                place: Some(answer.place.clone()),
+            }),
+            _ => Ok(None),
         }
     }
 
@@ -236,30 +248,19 @@ impl Client {
             .await
     }
 
-    /// Makes a manifest of a 200 answer.
+    /// Says what a 200 answer means.
     fn conclude(
         &self,
         request: &ReportRequest,
         operation: Option<&Operation>,
         answer: &Answer,
     ) -> Result<Conclusion, Error> {
-        if answer.reply.is_page() {
-            return Err(Error::UnexpectedPage {
-                expected: "the state of a report",
-                title: text::html_title(&answer.reply.body),
-                place: answer.place.clone(),
-            });
-        }
-        let parsed = wire::parse_operation(&answer.reply.body);
-        let OperationAnswer {
-            operation_id,
-            outcome,
-        } = parsed.map_err(|violation| answer.violation(&violation))?;
+        let parsed = parse_answer(answer)?;
         let pinned = operation.and_then(|operation| operation.id.clone());
-        let operation_id = one_operation(pinned, operation_id, answer)?;
-        match outcome {
+        let operation_id = one_operation(pinned, parsed.operation_id, answer)?;
+        match parsed.outcome {
             Outcome::Running => Ok(Conclusion::Running),
-            Outcome::NoData => Ok(Conclusion::Finished(self.no_data(request))),
+            Outcome::NoData => Ok(self.no_data(request)),
             Outcome::Failed { code, message } => Err(Error::ReportFailed {
                 operation_id: operation_id.unwrap_or_default(),
                 code,
@@ -267,10 +268,10 @@ impl Client {
                 place: answer.place.clone(),
             }),
             Outcome::Completed(completed) => {
-                let operation_id = operation_id
-                    .ok_or_else(|| answer.violation("it is completed without an operation id"))?;
                 let manifest = ReportManifest {
-                    operation_id,
+                    operation_id: operation_id.ok_or_else(|| {
+                        answer.violation("it is completed without an operation id")
+                    })?,
                     operation: operation.map(|operation| operation.link.clone()),
                     request: request.clone(),
                     blobs: self.blobs(request, &completed, answer)?,
@@ -278,14 +279,23 @@ impl Client {
                     valid_till: completed.valid_till,
                     compressed: completed.compressed,
                 };
-                self.tell(&Event::Completed {
-                    request,
-                    blobs: manifest.blobs.len(),
-                    blob_bytes: manifest.blob_bytes(),
-                });
-                Ok(Conclusion::Finished(Some(Box::new(manifest))))
+                Ok(self.finished(manifest))
             }
         }
+    }
+
+    fn finished(&self, manifest: ReportManifest) -> Conclusion {
+        self.tell(&Event::Completed {
+            request: &manifest.request,
+            blobs: manifest.blobs.len(),
+            blob_bytes: manifest.blob_bytes(),
+        });
+        Conclusion::Finished(Some(Box::new(manifest)))
+    }
+
+    fn no_data(&self, request: &ReportRequest) -> Conclusion {
+        self.tell(&Event::NoData { request });
+        Conclusion::Finished(None)
     }
 
     /// Checks metric and links of a manifest.
@@ -367,24 +377,12 @@ impl Client {
         Ok(moved.unwrap_or(operation))
     }
 
-    fn pending(&self, operation: Operation, answer: &Answer) -> Submission {
-        Submission::Pending {
-            operation,
-            wait: self.asked_poll_wait(answer),
-        }
-    }
-
     fn asked_poll_wait(&self, answer: &Answer) -> Duration {
         let config = &self.inner.config;
         match retry::asked_wait(&answer.reply.headers, Utc::now()) {
             Some(asked) => retry::clamped(&config.retry, asked),
             None => config.poll.default_wait,
         }
-    }
-
-    fn no_data(&self, request: &ReportRequest) -> Option<Box<ReportManifest>> {
-        self.tell(&Event::NoData { request });
-        None
     }
 
     fn tell(&self, event: &Event<'_>) {
@@ -429,6 +427,17 @@ impl Answer {
             place: self.place.clone(),
         }
     }
+}
+
+fn parse_answer(answer: &Answer) -> Result<OperationAnswer, Error> {
+    if answer.reply.is_page() {
+        return Err(Error::UnexpectedPage {
+            expected: "the state of a report",
+            title: text::html_title(&answer.reply.body),
+            place: answer.place.clone(),
+        });
+    }
+    wire::parse_operation(&answer.reply.body).map_err(|violation| answer.violation(&violation))
 }
 
 /// Returns the id of an operation, refusing the answer of another one.
@@ -480,13 +489,6 @@ fn changed(manifest: &ReportManifest, change: String) -> Error {
     Error::ReportChanged {
         operation_id: manifest.operation_id.clone(),
         change,
-    }
-}
-
-fn gone(operation: Operation, answer: Answer) -> Error {
-    Error::ReportGone {
-        operation_id: operation.id.unwrap_or_default(),
-        place: Some(answer.place),
     }
 }
 

@@ -9,15 +9,21 @@
 //! ```
 //!
 //! An end without an error proves nothing: a body without a length, or a chunked one ended early,
-//! looks complete (`reliability.md`, 0). Only the count of the manifest decides.
+//! looks complete (`reliability.md`, 0). Only the count of the manifest decides, and where the storage
+//! service gives an MD5 of the whole, that too.
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures::Stream;
+use md5::{Digest as _, Md5};
+use reqwest::Response;
 use reqwest::header::{
     CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, RANGE,
 };
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
@@ -27,8 +33,9 @@ use crate::error::{Error, Place};
 use crate::policy::{self, ApprovedUrl, Purpose};
 use crate::retry::{self, Job, Replay};
 use crate::text;
-use crate::transport::{self, OpenBody};
+use crate::transport;
 
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 const STORAGE_ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
 impl Client {
@@ -39,7 +46,9 @@ impl Client {
             address: text::redacted(blob.link.reveal()),
             blob: blob.clone(),
             etag: None,
+            digest: None,
             body: None,
+            permit: None,
             received_bytes: 0,
             opened_at_byte: 0,
             fruitless: 0,
@@ -57,7 +66,10 @@ pub struct Download {
     blob: BlobInfo,
     /// The strong ETag of the first answer.
     etag: Option<HeaderValue>,
-    body: Option<OpenBody>,
+    digest: Option<AnnouncedDigest>,
+    body: Option<Response>,
+    /// Held from the first request to the end, waits included.
+    permit: Option<OwnedSemaphorePermit>,
     received_bytes: u64,
     /// Where the current connection began.
     opened_at_byte: u64,
@@ -72,6 +84,8 @@ pub struct Download {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Reading,
+    /// The link died; another one may follow.
+    Expired,
     Finished,
     Failed,
 }
@@ -79,26 +93,55 @@ enum State {
 impl Download {
     /// Returns the next bytes; `None` once the whole blob was returned and its length is right.
     ///
-    /// Bytes returned before an error are of no use without the rest. May be dropped and called
-    /// again. After an error, returns `None`.
+    /// Bytes returned before an error are of no use without the rest. The future may be dropped and
+    /// made again. An error never turns into an end: after one, every call fails.
     ///
     /// # Errors
-    /// [`Error::LinkExpired`]: renew the manifest and download anew. [`Error::BlobChanged`]:
-    /// download anew. [`Error::LengthMismatch`]: the blob is not what the manifest says.
+    /// [`Error::LinkExpired`]: renew the manifest, then [`Self::replace_link`].
+    /// [`Error::BlobChanged`]: download anew. [`Error::LengthMismatch`]: the blob is not what the manifest says.
     pub async fn next_chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        if self.state != State::Reading {
-            return Ok(None);
+        match self.state {
+            State::Reading => {}
+            State::Finished => return Ok(None),
+            State::Expired | State::Failed => {
+                return Err(self.changed("it failed before".to_owned(), self.place()));
+            }
         }
         let chunk = self.read().await;
         match &chunk {
             Ok(Some(_)) => {}
             Ok(None) => self.state = State::Finished,
+            Err(Error::LinkExpired { .. }) => self.state = State::Expired,
             Err(_) => self.state = State::Failed,
         }
         if self.state != State::Reading {
             self.body = None;
+            self.permit = None;
         }
         chunk
+    }
+
+    /// Goes on after [`Error::LinkExpired`] with the link of a renewed manifest, from the byte
+    /// reached: the ETag proves that it is the same blob.
+    ///
+    /// # Errors
+    /// [`Error::BlobChanged`] if the size is another, or the download failed in any other way.
+    pub fn replace_link(&mut self, renewed: &BlobInfo) -> Result<(), Error> {
+        if renewed.byte_count != self.blob.byte_count {
+            let problem = format!("its size is now {} bytes", renewed.byte_count);
+            return Err(self.changed(problem, self.place()));
+        }
+        if self.state == State::Failed {
+            return Err(self.changed("it failed before".to_owned(), self.place()));
+        }
+        self.address = text::redacted(renewed.link.reveal());
+        self.blob = renewed.clone();
+        self.body = None;
+        self.fruitless = 0;
+        if self.state == State::Expired {
+            self.state = State::Reading;
+        }
+        Ok(())
     }
 
     /// Bytes returned so far.
@@ -115,6 +158,9 @@ impl Download {
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>, Error> {
+        if self.permit.is_none() {
+            self.permit = Some(self.client.inner.transport.download_permit().await?);
+        }
         loop {
             let started = Instant::now();
             let Some(body) = &mut self.body else {
@@ -122,13 +168,13 @@ impl Download {
                 self.waited += started.elapsed();
                 continue;
             };
-            let chunk = body.response.chunk().await;
+            let chunk = body.chunk().await;
             self.waited += started.elapsed();
             match chunk {
                 Ok(Some(chunk)) if chunk.is_empty() => {}
                 Ok(Some(chunk)) => return self.count(chunk).map(Some),
                 Ok(None) | Err(_) if self.received_bytes == self.blob.byte_count => {
-                    return Ok(None);
+                    return self.check_digest().map(|()| None);
                 }
                 Ok(None) => self.interrupted(None).await?,
                 Err(source) => self.interrupted(Some(source.without_url())).await?,
@@ -145,6 +191,9 @@ impl Download {
             return Err(self.unavailable(None));
         }
         self.received_bytes = received;
+        if let Some(digest) = &mut self.digest {
+            digest.so_far.update(&chunk);
+        }
         Ok(chunk)
     }
 
@@ -187,10 +236,11 @@ impl Download {
         let attempt = || inner.transport.open(&url, headers.clone(), &job);
         let opened = retry::run(&self.limits(), inner.monitor.as_ref(), &job, attempt).await;
         let (body, mut place) = opened?;
-        place.request_id = transport::request_id(body.response.headers());
+        place.request_id = transport::request_id(body.headers());
         self.check_opened(&body, place)?;
         if self.received_bytes == 0 {
-            self.etag = strong_etag(body.response.headers());
+            self.etag = strong_etag(body.headers());
+            self.digest = AnnouncedDigest::of(body.headers());
         }
         self.connections += 1;
         self.opened_at_byte = self.received_bytes;
@@ -246,9 +296,9 @@ impl Download {
         Ok(headers)
     }
 
-    fn check_opened(&self, body: &OpenBody, place: Box<Place>) -> Result<(), Error> {
-        let status = body.response.status().as_u16();
-        let headers = body.response.headers();
+    fn check_opened(&self, body: &Response, place: Box<Place>) -> Result<(), Error> {
+        let status = body.status().as_u16();
+        let headers = body.headers();
         match status {
             200 if self.received_bytes == 0 => self.check_whole(headers, place),
             206 if self.received_bytes > 0 => self.check_rest(headers, place),
@@ -310,6 +360,19 @@ impl Download {
         }
     }
 
+    fn check_digest(&mut self) -> Result<(), Error> {
+        if self
+            .digest
+            .take()
+            .is_none_or(AnnouncedDigest::equals_announced)
+        {
+            return Ok(());
+        }
+        Err(Error::DigestMismatch {
+            place: self.place(),
+        })
+    }
+
     fn link_expired(&self, status: Option<u16>, code: String, place: Box<Place>) -> Error {
         Error::LinkExpired {
             status,
@@ -354,6 +417,26 @@ impl Download {
             elapsed: self.waited,
             request_id: None,
         })
+    }
+}
+
+/// The MD5 that the storage service keeps for a whole blob, and that of the bytes so far.
+struct AnnouncedDigest {
+    announced: Vec<u8>,
+    so_far: Md5,
+}
+
+impl AnnouncedDigest {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let announced = BASE64.decode(headers.get(CONTENT_MD5)?.as_bytes()).ok()?;
+        Some(Self {
+            announced,
+            so_far: Md5::new(),
+        })
+    }
+
+    fn equals_announced(self) -> bool {
+        self.so_far.finalize().as_slice() == self.announced
     }
 }
 

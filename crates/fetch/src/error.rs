@@ -155,6 +155,12 @@ pub enum Error {
         /// Where.
         place: Box<Place>,
     },
+    /// A blob has the right length and the wrong bytes; they must not be used.
+    #[error("{place}: the bytes do not have the announced MD5")]
+    DigestMismatch {
+        /// Where.
+        place: Box<Place>,
+    },
     /// A web page came in place of an answer: a proxy's, a portal's, a sign-in form.
     #[error("{place}: a web page came in place of {expected}{}", titled(.title))]
     UnexpectedPage {
@@ -218,6 +224,7 @@ impl Error {
             | Self::ReportChanged { .. }
             | Self::BlobChanged { .. }
             | Self::LengthMismatch { .. }
+            | Self::DigestMismatch { .. }
             | Self::UnexpectedPage { .. }
             | Self::Protocol { .. }
             | Self::RefusedDestination { .. } => ErrorKind::Failed,
@@ -260,6 +267,7 @@ impl Error {
             | Self::LinkExpired { place, .. }
             | Self::BlobChanged { place, .. }
             | Self::LengthMismatch { place, .. }
+            | Self::DigestMismatch { place }
             | Self::UnexpectedPage { place, .. }
             | Self::Protocol { place, .. }
             | Self::RefusedDestination { place, .. } => Some(place),
@@ -281,6 +289,7 @@ impl Error {
             | Self::LinkExpired { place, .. }
             | Self::BlobChanged { place, .. }
             | Self::LengthMismatch { place, .. }
+            | Self::DigestMismatch { place }
             | Self::UnexpectedPage { place, .. }
             | Self::Protocol { place, .. }
             | Self::RefusedDestination { place, .. } => Some(place),

@@ -49,13 +49,6 @@ pub(crate) struct Reply {
     pub(crate) body: Bytes,
 }
 
-/// An answer whose body is still to come.
-pub(crate) struct OpenBody {
-    pub(crate) response: Response,
-    /// Given back when the body is dropped.
-    pub(crate) _permit: OwnedSemaphorePermit,
-}
-
 /// The shared HTTP client, its limits and its idea of Azure's clock.
 pub(crate) struct Transport {
     http: reqwest::Client,
@@ -108,7 +101,7 @@ impl Transport {
 
     /// Sends once and reads the whole answer, whatever its status unless that is transient.
     pub(crate) async fn exchange(&self, call: &Call<'_>) -> Result<Reply, Failure> {
-        let _permit = permit(&self.requests).await?;
+        let _permit = permit(&self.requests).await.map_err(Failure::Final)?;
         let mut request = self
             .request(call.method.clone(), call.url)
             .timeout(self.request_timeout)
@@ -127,20 +120,20 @@ impl Transport {
         read_reply(response, call.job).await
     }
 
+    /// Waits until a download may begin; it may go on until the permit is dropped.
+    pub(crate) async fn download_permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        permit(&self.downloads).await
+    }
+
     /// Sends a GET once and returns the answer with its body unread.
     pub(crate) async fn open(
         &self,
         url: &ApprovedUrl,
         headers: HeaderMap,
         job: &Job<'_>,
-    ) -> Result<OpenBody, Failure> {
-        let permit = permit(&self.downloads).await?;
+    ) -> Result<Response, Failure> {
         let request = self.request(Method::GET, url).headers(headers);
-        let response = self.send(request, job).await?;
-        Ok(OpenBody {
-            response,
-            _permit: permit,
-        })
+        self.send(request, job).await
     }
 
     fn request(&self, method: Method, url: &ApprovedUrl) -> RequestBuilder {
@@ -280,11 +273,10 @@ fn redirect_name(status: StatusCode) -> &'static str {
     }
 }
 
-async fn permit(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Failure> {
-    Arc::clone(semaphore).acquire_owned().await.map_err(|_| {
-        Failure::Final(Error::Configuration {
-            problem: "the client was shut down".to_owned(),
-        })
+async fn permit(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
+    let permit = Arc::clone(semaphore).acquire_owned().await;
+    permit.map_err(|_| Error::Configuration {
+        problem: "the client was shut down".to_owned(),
     })
 }
 

@@ -153,3 +153,21 @@ async fn a_busy_authority_is_asked_again() {
     create(&principal_client(&server)).await.unwrap();
     assert_eq!(server.count(|seen| seen.is_token()), 3);
 }
+
+#[tokio::test]
+async fn one_request_at_a_time_is_enough_for_calls_and_tokens() {
+    let server = Server::start(|seen| match seen {
+        _ if seen.is_token() => token(&format!("t{}", seen.nth)),
+        _ if seen.header("authorization") == "Bearer t0" => status(401),
+        _ => status(204),
+    })
+    .await;
+    let mut config = server.config();
+    config.concurrent_requests = std::num::NonZeroUsize::MIN;
+    let client = Client::new(config, principal(), Arc::new(NoMonitor)).unwrap();
+    let all = join_all((0..4).map(|_| create(&client)));
+    let created = tokio::time::timeout(std::time::Duration::from_secs(10), all)
+        .await
+        .unwrap();
+    assert!(created.iter().all(Result::is_ok));
+}

@@ -3,7 +3,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use costlake_fetch::{Error, ErrorKind};
+use costlake_fetch::{BlobInfo, Endpoints, Error, ErrorKind};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::server::{
@@ -12,6 +12,7 @@ use crate::server::{
 
 const TEXT: &[u8] = b"Date,Cost\n07/01/2025,1.25\n07/02/2025,2.50\n";
 const LENGTH: u64 = 42;
+const TEXT_MD5: &str = "72auuhTJIroT8RS5oCTnaA==";
 
 fn whole() -> Response {
     answer(200, &[("etag", "\"0x1\"")], TEXT)
@@ -254,6 +255,99 @@ async fn an_expired_link_is_renewed_and_read() {
     }
     let renewed = client.renew(&manifest).await.unwrap();
     assert_eq!(read(&client, &renewed.blobs[0]).await.unwrap(), TEXT);
+}
+
+#[tokio::test]
+async fn a_link_that_expires_midway_is_replaced_and_read_on() {
+    let server = Server::start(|seen| match (seen.nth, seen.query.starts_with("sv=2")) {
+        (0, _) => cut(10, &[("etag", "\"0x1\""), ("content-length", "42")]),
+        (_, true) => rest(seen, "\"0x1\""),
+        _ => status(403),
+    })
+    .await;
+    let old = blob(&server, "a", LENGTH).await;
+    let renewed = renewed_blob(&server).await;
+    let client = server.client();
+    let mut download = client.download(&old);
+    let mut bytes = download.next_chunk().await.unwrap().unwrap().to_vec();
+    let error = download.next_chunk().await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::LinkExpired {
+                status: Some(403),
+                ..
+            }
+        ),
+        "{error}"
+    );
+
+    let again = download.next_chunk().await.unwrap_err();
+    assert!(
+        again
+            .to_string()
+            .ends_with("at byte 10, restart it: it failed before"),
+        "{again}"
+    );
+
+    let mut shorter = renewed.clone();
+    shorter.byte_count -= 1;
+    assert!(matches!(
+        download.replace_link(&shorter),
+        Err(Error::BlobChanged { .. })
+    ));
+    download.replace_link(&renewed).unwrap();
+    while let Some(chunk) = download.next_chunk().await.unwrap() {
+        bytes.extend_from_slice(&chunk);
+    }
+    assert_eq!(bytes, TEXT);
+}
+
+#[tokio::test]
+async fn a_download_that_failed_otherwise_takes_no_new_link() {
+    let server = Server::start(|_| whole()).await;
+    let blob = blob(&server, "a", LENGTH + 1).await;
+    let client = server.client();
+    let mut download = client.download(&blob);
+    download.next_chunk().await.unwrap_err();
+    assert!(download.replace_link(&blob).is_err());
+}
+
+async fn renewed_blob(server: &Server) -> BlobInfo {
+    let manifest = completed(&server.base(), &[("a", LENGTH)]).replace("sv=1", "sv=2");
+    let issuer = Server::start(move |_| json(200, &manifest)).await;
+    let mut config = issuer.config();
+    let storage = vec![server.base().parse().unwrap()];
+    config.endpoints = Endpoints::new(&issuer.base(), &issuer.base(), storage).unwrap();
+    create(&client(config)).await.unwrap().unwrap().blobs[0].clone()
+}
+
+#[tokio::test]
+async fn an_announced_md5_is_checked_over_all_parts() {
+    for (md5, is_right) in [
+        ("ZUGwWAUwzNcTv7FEnSvXEw==", false),
+        (TEXT_MD5, true),
+        ("odd", true),
+    ] {
+        let server = Server::start(move |seen| match seen.nth {
+            0 => cut(
+                10,
+                &[
+                    ("etag", "\"0x1\""),
+                    ("content-length", "42"),
+                    ("content-md5", md5),
+                ],
+            ),
+            _ => rest(seen, "\"0x1\""),
+        })
+        .await;
+        let blob = blob(&server, "a", LENGTH).await;
+        match read(&server.client(), &blob).await {
+            Ok(bytes) => assert!(is_right && bytes == TEXT),
+            Err(Error::DigestMismatch { .. }) => assert!(!is_right),
+            Err(other) => panic!("{other}"),
+        }
+    }
 }
 
 #[tokio::test]

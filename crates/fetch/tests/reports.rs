@@ -214,7 +214,8 @@ async fn broken_answers_are_refused() {
     };
     let too_large = |_: &str| " ".repeat(9 << 20);
     let unknown = |_: &str| r#"{"status":"Succeeded"}"#.to_owned();
-    let cases: [(fn(&str) -> String, &str); 5] = [
+    type MakeBody = fn(&str) -> String;
+    let cases: [(MakeBody, &str); 5] = [
         (twice, "it lists a blob twice"),
         (other_metric, "it shows AmortizedCost, asked was ActualCost"),
         (

@@ -9,6 +9,8 @@ use crate::server::{
     json, principal, quick_config, read, status, token,
 };
 
+type Answer = Box<dyn Fn(&Seen) -> Response + Send + Sync>;
+
 /// Everything that an error can print.
 fn printed(error: &Error) -> String {
     let mut text = format!("{error}\n{error:?}\n{error:#?}\n{:?}", error.place());
@@ -59,7 +61,7 @@ async fn no_error_of_a_report_prints_a_secret() {
             seen.body
         )
     };
-    let answers: Vec<Box<dyn Fn(&Seen) -> Response + Send + Sync>> = vec![
+    let answers: Vec<Answer> = vec![
         Box::new(move |seen| {
             let message = echo(seen)
                 .replace('"', "'")

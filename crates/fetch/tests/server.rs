@@ -14,57 +14,57 @@ use costlake_fetch::{
 use costlake_model::{Metric, Scope};
 use tokio::net::TcpListener;
 
-pub const GUID: &str = "11111111-2222-3333-4444-555555555555";
-pub const TOKEN: &str = "canary-token";
-pub const CLIENT_SECRET: &str = "canary-client-secret";
-pub const SIGNATURE: &str = "canary-signature";
+pub(crate) const GUID: &str = "11111111-2222-3333-4444-555555555555";
+pub(crate) const TOKEN: &str = "canary-token";
+pub(crate) const CLIENT_SECRET: &str = "canary-client-secret";
+pub(crate) const SIGNATURE: &str = "canary-signature";
 
 /// A request as the server saw it.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    pub method: String,
-    pub path: String,
-    pub query: String,
-    pub headers: HeaderMap,
-    pub body: String,
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
     /// How many requests came to this path before.
-    pub nth: usize,
-    pub base: String,
+    pub(crate) nth: usize,
+    pub(crate) base: String,
 }
 
 impl Seen {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    pub fn is_submit(&self) -> bool {
+    pub(crate) fn is_submit(&self) -> bool {
         self.path.ends_with("/generateCostDetailsReport")
     }
 
-    pub fn is_poll(&self) -> bool {
+    pub(crate) fn is_poll(&self) -> bool {
         self.path.contains("/costDetailsOperationResults/")
     }
 
-    pub fn is_token(&self) -> bool {
+    pub(crate) fn is_token(&self) -> bool {
         self.path.ends_with("/oauth2/v2.0/token")
     }
 
-    pub fn is_blob(&self) -> bool {
+    pub(crate) fn is_blob(&self) -> bool {
         self.path.starts_with("/blobs/")
     }
 }
 
 /// A server whose answers a test scripts.
 #[derive(Clone)]
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     log: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Server {
-    pub async fn start(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let log: Arc<Mutex<Vec<Seen>>> = Arc::default();
@@ -96,29 +96,29 @@ impl Server {
         Self { address, log }
     }
 
-    pub fn base(&self) -> String {
+    pub(crate) fn base(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.log.lock().unwrap().clone()
     }
 
-    pub fn count(&self, wanted: impl Fn(&Seen) -> bool) -> usize {
+    pub(crate) fn count(&self, wanted: impl Fn(&Seen) -> bool) -> usize {
         self.seen().iter().filter(|seen| wanted(seen)).count()
     }
 
-    pub fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         quick_config(&self.base())
     }
 
     /// A client with a fixed token.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         client(self.config())
     }
 }
 
-pub fn quick_config(base: &str) -> Config {
+pub(crate) fn quick_config(base: &str) -> Config {
     let storage = vec![base.parse().unwrap()];
     let mut config = Config::new(Endpoints::new(base, base, storage).unwrap());
     config.retry.attempts = 4;
@@ -131,12 +131,12 @@ pub fn quick_config(base: &str) -> Config {
     config
 }
 
-pub fn client(config: Config) -> Client {
+pub(crate) fn client(config: Config) -> Client {
     let token = Credentials::BearerToken(Secret::new(TOKEN));
     Client::new(config, token, Arc::new(Recorder::default())).unwrap()
 }
 
-pub fn principal() -> Credentials {
+pub(crate) fn principal() -> Credentials {
     Credentials::ClientSecret {
         tenant: "contoso.example".to_owned(),
         client_id: "app".to_owned(),
@@ -146,7 +146,7 @@ pub fn principal() -> Credentials {
 
 /// Keeps the names of the events that it hears.
 #[derive(Clone, Default)]
-pub struct Recorder(pub Arc<Mutex<Vec<String>>>);
+pub(crate) struct Recorder(pub(crate) Arc<Mutex<Vec<String>>>);
 
 impl Monitor for Recorder {
     fn on_event(&self, event: &Event<'_>) {
@@ -166,7 +166,7 @@ impl Monitor for Recorder {
     }
 }
 
-pub fn request() -> ReportRequest {
+pub(crate) fn request() -> ReportRequest {
     ReportRequest {
         scope: Scope::department(None, "84819").unwrap(),
         metric: Metric::Actual,
@@ -174,16 +174,16 @@ pub fn request() -> ReportRequest {
     }
 }
 
-pub async fn create(client: &Client) -> Result<Option<ReportManifest>, Error> {
+pub(crate) async fn create(client: &Client) -> Result<Option<ReportManifest>, Error> {
     client.create_report(&request()).await
 }
 
-pub async fn create_error(server: &Server) -> Error {
+pub(crate) async fn create_error(server: &Server) -> Error {
     create(&server.client()).await.unwrap_err()
 }
 
 /// A blob of the server, by its path below `/blobs/`.
-pub async fn blob(server: &Server, name: &str, byte_count: u64) -> BlobInfo {
+pub(crate) async fn blob(server: &Server, name: &str, byte_count: u64) -> BlobInfo {
     let manifest = completed(&server.base(), &[(name, byte_count)]);
     let issuer = Server::start(move |_| json(200, &manifest)).await;
     let mut config = issuer.config();
@@ -193,7 +193,7 @@ pub async fn blob(server: &Server, name: &str, byte_count: u64) -> BlobInfo {
     manifest.blobs[0].clone()
 }
 
-pub async fn read(client: &Client, blob: &BlobInfo) -> Result<Vec<u8>, Error> {
+pub(crate) async fn read(client: &Client, blob: &BlobInfo) -> Result<Vec<u8>, Error> {
     let mut download = client.download(blob);
     let mut bytes = Vec::new();
     while let Some(chunk) = download.next_chunk().await? {
@@ -204,7 +204,7 @@ pub async fn read(client: &Client, blob: &BlobInfo) -> Result<Vec<u8>, Error> {
 }
 
 /// The body of a finished operation with blobs of a server.
-pub fn completed(base: &str, blobs: &[(&str, u64)]) -> String {
+pub(crate) fn completed(base: &str, blobs: &[(&str, u64)]) -> String {
     let links: Vec<String> = blobs
         .iter()
         .map(|(name, bytes)| {
@@ -223,7 +223,7 @@ pub fn completed(base: &str, blobs: &[(&str, u64)]) -> String {
     )
 }
 
-pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(*name, *value);
@@ -231,7 +231,7 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> R
     response.body(body.into()).unwrap()
 }
 
-pub fn json(status: u16, body: &str) -> Response {
+pub(crate) fn json(status: u16, body: &str) -> Response {
     answer(
         status,
         &[("content-type", "application/json")],
@@ -239,12 +239,12 @@ pub fn json(status: u16, body: &str) -> Response {
     )
 }
 
-pub fn status(status: u16) -> Response {
+pub(crate) fn status(status: u16) -> Response {
     answer(status, &[], Body::empty())
 }
 
 /// 202 with the address of the operation.
-pub fn accepted(seen: &Seen) -> Response {
+pub(crate) fn accepted(seen: &Seen) -> Response {
     let location = operation_url(&seen.base);
     answer(
         202,
@@ -253,13 +253,13 @@ pub fn accepted(seen: &Seen) -> Response {
     )
 }
 
-pub fn operation_url(base: &str) -> String {
+pub(crate) fn operation_url(base: &str) -> String {
     format!(
         "{base}/providers/Microsoft.CostManagement/costDetailsOperationResults/{GUID}?api-version=2024-08-01&sessiontoken=canary-session"
     )
 }
 
-pub fn token(value: &str) -> Response {
+pub(crate) fn token(value: &str) -> Response {
     json(
         200,
         &format!(r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"{value}"}}"#),

@@ -1,6 +1,6 @@
 //! Faults on request, the request log, the end.
 
-use crate::server::{Azure, ENROLLMENT, header, link, location, quick};
+use crate::client::{Azure, ENROLLMENT, header, link, location, quick};
 use costlake_sim::server::ServerConfig;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

@@ -12,9 +12,12 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use url::Url;
 
+use crate::commit::CommitRecord;
+use crate::digest::Sha256Digest;
 use crate::error::Error;
 use crate::local::{self, Durability};
 use crate::manifest::PartitionManifest;
+use crate::object::PinnedObject;
 use crate::partition_path::parse_partition;
 use crate::publication::Publication;
 use crate::run_id::RunId;
@@ -114,7 +117,7 @@ impl Lake {
     ///
     /// # Errors
     /// As for [`Lake::manifest`].
-    pub async fn commits(&self) -> Result<Vec<crate::CommitRecord>, Error> {
+    pub async fn commits(&self) -> Result<Vec<CommitRecord>, Error> {
         let mut records = Vec::new();
         for path in self.commit_paths().await? {
             if let Some(bytes) = self.get(&Path::from(path.as_str())).await? {
@@ -157,18 +160,37 @@ impl Lake {
         target: &Path,
         bytes: Vec<u8>,
     ) -> Result<(), Error> {
+        let digest = Sha256Digest::of(&bytes);
         self.store
             .put(staged, PutPayload::from(bytes))
             .await
             .map_err(Error::store("write", staged))?;
         self.durability.sync_object(staged).await?;
-        self.rename(staged, target).await
+        self.rename(staged, target, digest).await
     }
 
     /// Renames an object onto another, atomically, and makes the new name durable.
-    pub(crate) async fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        self.store.rename(from, to).await.map_err(Error::store("put in place", to))?;
+    ///
+    /// A failure whose effect is in place all the same was a lost answer, and is none.
+    pub(crate) async fn rename(
+        &self,
+        from: &Path,
+        to: &Path,
+        digest: Sha256Digest,
+    ) -> Result<(), Error> {
+        if let Err(source) = self.store.rename(from, to).await
+            && !self.holds(to, digest).await
+        {
+            return Err(Error::store("put in place", to)(source));
+        }
         self.durability.sync_folders(to).await
+    }
+
+    async fn holds(&self, path: &Path, digest: Sha256Digest) -> bool {
+        match PinnedObject::open(&self.store, path).await {
+            Ok(Some(object)) => object.digest().await.is_ok_and(|found| found == digest),
+            _ => false,
+        }
     }
 
     /// Deletes an object and makes that durable; returns whether there was one.

@@ -44,7 +44,7 @@ impl Lake {
                 names.filter_map(|name| name.parse().ok()).collect()
             }
             Durability::Synced(root) => {
-                let names = local::on_disk("list", root.join(STAGING), entry_names).await?;
+                let names = local::on_disk("list", root.join(STAGING), folder_names).await?;
                 names.iter().filter_map(|name| name.parse().ok()).collect()
             }
         };
@@ -117,6 +117,16 @@ fn entry_names(folder: &DiskPath) -> io::Result<Vec<String>> {
     for entry in entries {
         names.extend(entry?.file_name().into_string().ok());
     }
+    Ok(names)
+}
+
+/// The names of the folders in a folder; links are not followed.
+fn folder_names(folder: &DiskPath) -> io::Result<Vec<String>> {
+    let mut names = entry_names(folder)?;
+    names.retain(|name| {
+        let metadata = fs::symlink_metadata(folder.join(name));
+        metadata.is_ok_and(|metadata| metadata.is_dir())
+    });
     Ok(names)
 }
 

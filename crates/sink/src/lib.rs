@@ -52,6 +52,7 @@ pub use run_id::{ParseRunIdError, RunId};
 pub use status::PartitionStatus;
 pub use totals::TableTotals;
 pub use verify::CheckedObject;
+pub use wire::footer_metadata;
 
 /// The version of costlake, as manifests and objects name it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -4,7 +4,7 @@
 //!
 //! Cloud stores acknowledge only what is durable, and need none of this.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path as DiskPath, PathBuf};
 
@@ -28,7 +28,9 @@ impl Durability {
             Self::Acknowledged => Ok(()),
             Self::Synced(root) => {
                 let file = root.join(object.as_ref());
-                on_disk("sync", file, |file| File::open(file)?.sync_all()).await
+                // Some systems flush only what is open for writing.
+                let open = |file: &DiskPath| OpenOptions::new().write(true).open(file);
+                on_disk("sync", file, move |file| open(file)?.sync_all()).await
             }
         }
     }
@@ -76,7 +78,7 @@ pub(crate) async fn on_disk<T: Send + 'static>(
 
 #[cfg(unix)]
 async fn sync_directory(path: PathBuf) -> Result<(), Error> {
-    on_disk("sync", path, |path| File::open(path)?.sync_all()).await
+    on_disk("sync", path, |path| std::fs::File::open(path)?.sync_all()).await
 }
 
 /// Elsewhere directories cannot be opened, and the file system keeps names in order by itself.

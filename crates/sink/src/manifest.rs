@@ -132,15 +132,14 @@ impl PartitionManifest {
     /// Whether two manifests say the same about the lake, whoever published when, and from which
     /// copy of the source.
     pub(crate) fn says_the_same(&self, other: &Self) -> bool {
-        let facts = |manifest: &Self| {
-            let account = manifest.account.clone();
-            (
-                (manifest.object, manifest.decimals.clone()),
-                (account.partition, account.conservation, account.cost_by_currency),
-                (account.first_date, account.last_date, account.unknown_columns),
-            )
-        };
-        facts(self) == facts(other)
+        let (ours, theirs) = (&self.account, &other.account);
+        self.object == other.object
+            && self.decimals == other.decimals
+            && ours.partition == theirs.partition
+            && ours.conservation == theirs.conservation
+            && ours.cost_by_currency == theirs.cost_by_currency
+            && (ours.first_date, ours.last_date) == (theirs.first_date, theirs.last_date)
+            && ours.unknown_columns == theirs.unknown_columns
     }
 }
 

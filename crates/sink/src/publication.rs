@@ -146,7 +146,7 @@ impl Publication {
             && current.says_the_same(&manifest)
             && self.is_in_place(current).await?
         {
-            self.discard(&staged.path).await?;
+            self.discard(&staged.path).await;
             self.record(committed(current, OutcomeKind::Unchanged, None));
             return Ok(Outcome::Unchanged);
         }
@@ -201,7 +201,9 @@ impl Publication {
             self.lake.put_atomically(&staged, &path, bytes).await?;
             tracing::info!(run_id = %record.run_id, partitions = record.partitions.len(), "committed");
         }
-        leftovers::clear_run(&self.lake, &record.run_id).await?;
+        if let Err(error) = leftovers::clear_run(&self.lake, &record.run_id).await {
+            tracing::debug!(run_id = %record.run_id, %error, "could not clear the staging folder");
+        }
         Ok(is_news.then_some(record))
     }
 
@@ -233,15 +235,17 @@ impl Publication {
         let partition = &manifest.account.partition;
         let path = lake::manifest_path(partition);
         let bytes = wire::write_manifest(path.as_ref(), manifest)?;
-        self.lake.rename(staged, &lake::data_path(partition)).await?;
+        self.lake.rename(staged, &lake::data_path(partition), manifest.object.sha256).await?;
         self.lake.put_atomically(&self.staging_path("json"), &path, bytes).await?;
         tracing::debug!(%partition, rows = manifest.object.rows, "published");
         Ok(())
     }
 
-    /// Deletes a staged object. That need not be durable: what comes back is swept.
-    async fn discard(&self, staged: &Path) -> Result<(), Error> {
-        self.lake.store.delete(staged).await.map_err(Error::store("delete", staged))
+    /// Deletes a staged object. If that fails, it is a leftover like others.
+    async fn discard(&self, staged: &Path) {
+        if let Err(error) = self.lake.store.delete(staged).await {
+            tracing::debug!(path = %staged, %error, "could not discard a staged object");
+        }
     }
 
     fn record(&self, committed: CommittedPartition) {

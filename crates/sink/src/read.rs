@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema};
 use costlake_model::columns::line_item_schema;
 use costlake_model::{Partition, Table};
-use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 
 use crate::error::Error;
 use crate::lake::{self, Lake};

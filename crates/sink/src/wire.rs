@@ -53,6 +53,29 @@ pub(crate) fn read_commit(path: &str, bytes: &[u8]) -> Result<CommitRecord, Erro
     commit.into_record(&Place { path })
 }
 
+/// Returns the key-value metadata that `docs/format.md` promises in the footer of every object.
+///
+/// # Errors
+/// [`Error::RecordEncode`].
+pub fn footer_metadata(
+    source: &Source,
+    totals: &TableTotals,
+) -> Result<Vec<(String, String)>, Error> {
+    let decimals = serde_json::to_string(&totals_json(&totals.decimals)).map_err(|source| {
+        Error::RecordEncode {
+            path: "footer".to_owned(),
+            source,
+        }
+    })?;
+    let pairs = [
+        ("costlake.format_version", FORMAT_VERSION.to_string()),
+        ("costlake.source_digest", source.digest().to_string()),
+        ("costlake.rows", totals.rows.to_string()),
+        ("costlake.decimals", decimals),
+    ];
+    Ok(pairs.map(|(key, value)| (key.to_owned(), value)).into())
+}
+
 #[derive(Serialize, Deserialize)]
 struct ManifestJson {
     format_version: u32,

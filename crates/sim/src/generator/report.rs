@@ -263,6 +263,9 @@ mod tests {
         let enrollment = Enrollment::new(config);
         let selection = Selection::month(Metric::AmortizedCost, enrollment.config().first_month);
         let blob = enrollment.render_blob(&enrollment.plan(&selection, 1)[0]);
-        assert_eq!(format!("{:x}", Sha256::digest(&blob)), "DIGEST");
+        assert_eq!(
+            format!("{:x}", Sha256::digest(&blob)),
+            "ab0ec6fc5294632fd8e087423d8613184d6719ffc10754a09be539dd80864abd"
+        );
     }
 }

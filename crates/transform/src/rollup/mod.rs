@@ -35,6 +35,16 @@ struct Group {
     measures: Vec<ExactSum>,
 }
 
+impl Group {
+    fn merge(&mut self, other: Self) {
+        self.department = self.department.take().max(other.department);
+        self.measures.resize(other.measures.len(), ExactSum::ZERO);
+        for (sum, value) in self.measures.iter_mut().zip(other.measures) {
+            *sum += value;
+        }
+    }
+}
+
 impl Rollup {
     /// A rollup without rows.
     pub fn new(definition: Arc<Definition>) -> Self {
@@ -52,12 +62,18 @@ impl Rollup {
     /// Adds the sums of a batch. The order of batches does not matter.
     pub fn merge(&mut self, partial: Partial) {
         for row in partial.rows {
-            let group = self.groups.entry(row.keys).or_default();
-            group.department = group.department.take().max(row.department);
-            group.measures.resize(self.definition.measures.len(), ExactSum::ZERO);
-            for (sum, value) in group.measures.iter_mut().zip(row.measures) {
-                *sum += value;
-            }
+            let group = Group {
+                department: row.department,
+                measures: row.measures,
+            };
+            self.groups.entry(row.keys).or_default().merge(group);
+        }
+    }
+
+    /// Adds the sums of another rollup by the same definition, such as of the other metric.
+    pub fn absorb(&mut self, other: Self) {
+        for (keys, group) in other.groups {
+            self.groups.entry(keys).or_default().merge(group);
         }
     }
 

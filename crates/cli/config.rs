@@ -1,0 +1,571 @@
+//! The pipeline file, and how it is resolved with flags and environment.
+//!
+//! Command line, then environment, then file, then default: merged once, here. After that nothing is
+//! optional without meaning.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{NaiveDate, TimeDelta};
+use costlake_fetch::{Config as FetchConfig, Credentials, Endpoints, Secret, StorageHost};
+use costlake_model::rollup::Definition;
+use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug};
+use serde::Deserialize;
+
+use crate::args::{RunArgs, ScopeArgs, WorkArgs};
+use crate::error::Error;
+
+/// A run, with every question answered.
+pub struct Plan {
+    /// The scopes, sorted by slug.
+    pub scopes: Vec<Scope>,
+    /// The months, sorted.
+    pub periods: Vec<BillingPeriod>,
+    /// The metrics, sorted.
+    pub metrics: Vec<Metric>,
+    /// The lake.
+    pub lake: String,
+    /// The rollups to build.
+    pub definitions: Vec<Arc<Definition>>,
+}
+
+/// A pipeline file as written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineFile {
+    azure: Option<AzureFile>,
+    #[serde(default, rename = "scope")]
+    scopes: Vec<ScopeFile>,
+    pull: Option<PullFile>,
+    lake: Option<LakeFile>,
+    #[serde(default, rename = "rollup")]
+    rollups: Vec<RollupFile>,
+    #[serde(skip)]
+    directory: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AzureFile {
+    arm_endpoint: Option<Value>,
+    storage_endpoints: Option<Vec<Value>>,
+    token_scope: Option<Value>,
+    auth: AuthFile,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+enum AuthFile {
+    ClientSecret {
+        authority: Option<Value>,
+        tenant_id: Value,
+        client_id: Value,
+        client_secret: SecretReference,
+    },
+    BearerToken {
+        token: SecretReference,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScopeFile {
+    billing_account: Option<Value>,
+    department: Option<Value>,
+    enrollment_account: Option<Value>,
+    subscription: Option<Value>,
+    path: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PullFile {
+    metrics: Option<Vec<String>>,
+    periods: Option<Vec<String>>,
+    client_type: Option<String>,
+    concurrent_requests: Option<NonZeroUsize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LakeFile {
+    url: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RollupFile {
+    definition: PathBuf,
+}
+
+/// A text, or where to find it.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Text(String),
+    Reference(Reference),
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reference {
+    env: Option<String>,
+    file: Option<PathBuf>,
+}
+
+/// A secret: never inline.
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "Value")]
+struct SecretReference(Reference);
+
+impl TryFrom<Value> for SecretReference {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        match value {
+            Value::Reference(reference) => Ok(Self(reference)),
+            Value::Text(_) => Err(
+                "a secret is never written into the file: use { env = \"NAME\" } or { file = \"PATH\" }",
+            ),
+        }
+    }
+}
+
+const MEMORY_UNITS: [(&str, u64); 5] =
+    [("KB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 30), ("TB", 1 << 40), ("B", 1)];
+
+impl PipelineFile {
+    /// Reads a pipeline file.
+    ///
+    /// # Errors
+    /// If it cannot be read, is no TOML, or has unknown keys or inline secrets.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::usage(
+                format!("cannot read the pipeline file {}: {error}", path.display()),
+                "give a pipeline file with --config, such as pipelines/ea-daily.toml",
+            )
+        })?;
+        let mut file: Self = toml::from_str(&text).map_err(|source| Error::Configuration {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        file.directory = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(file)
+    }
+
+    /// Resolves scopes, months, metrics, lake and rollups. `today` is the UTC day of the start.
+    ///
+    /// # Errors
+    /// What is missing or wrong, with what would do.
+    pub fn plan(&self, args: &RunArgs, today: NaiveDate) -> Result<Plan, Error> {
+        let scopes = self.scopes(&args.scopes)?;
+        check_scopes(&scopes)?;
+        let pull = self.pull.as_ref();
+        let periods = match args.periods.as_slice() {
+            [] => pull.and_then(|pull| pull.periods.clone()).unwrap_or_default(),
+            given => given.to_vec(),
+        };
+        if periods.is_empty() {
+            return Err(Error::usage(
+                "no month is given",
+                "add --period 2025-07, or periods = [\"last-3-months\"] under [pull]",
+            ));
+        }
+        let metrics = match &args.metric {
+            Some(metric) => vec![metric.clone()],
+            None => pull.and_then(|pull| pull.metrics.clone()).unwrap_or_else(|| vec!["both".to_owned()]),
+        };
+        Ok(Plan {
+            scopes,
+            periods: parse_periods(&periods, today)?,
+            metrics: parse_metrics(&metrics)?,
+            lake: self.lake(args.work.lake.as_deref())?,
+            definitions: self.definitions(&args.work)?,
+        })
+    }
+
+    /// The URL of the lake.
+    ///
+    /// # Errors
+    /// If neither flag, environment nor file names one.
+    pub fn lake(&self, given: Option<&str>) -> Result<String, Error> {
+        match (given, &self.lake) {
+            (Some(given), _) => Ok(given.to_owned()),
+            (None, Some(lake)) => self.text("lake.url", &lake.url),
+            (None, None) => Err(Error::usage(
+                "no lake is given",
+                "add --lake DIR, set COSTLAKE_LAKE, or write url under [lake]",
+            )),
+        }
+    }
+
+    /// The rollups to build: those given, else those of the file, else `department_month`.
+    ///
+    /// # Errors
+    /// The definition that cannot be used.
+    pub fn definitions(&self, args: &WorkArgs) -> Result<Vec<Arc<Definition>>, Error> {
+        let of_file = || self.rollups.iter().map(|rollup| self.directory.join(&rollup.definition));
+        let paths: Vec<PathBuf> =
+            if args.definitions.is_empty() { of_file().collect() } else { args.definitions.clone() };
+        if paths.is_empty() {
+            return Ok(vec![Arc::new(department_month()?)]);
+        }
+        let definitions: Vec<_> =
+            paths.iter().map(|path| read_definition(path).map(Arc::new)).collect::<Result<_, _>>()?;
+        let mut names = std::collections::BTreeSet::new();
+        match definitions.iter().find(|definition| !names.insert(definition.name.as_str())) {
+            Some(twice) => Err(Error::usage(
+                format!("two rollups are named {}", twice.name),
+                "give each definition a name of its own",
+            )),
+            None => Ok(definitions),
+        }
+    }
+
+    /// The client's configuration and credentials.
+    ///
+    /// # Errors
+    /// What is missing: the section, a variable, a file.
+    pub fn azure(&self) -> Result<(FetchConfig, Credentials), Error> {
+        let azure = self.azure.as_ref().ok_or_else(|| {
+            Error::usage("the pipeline file has no [azure] section", "see pipelines/ea-daily.toml")
+        })?;
+        let mut config = FetchConfig::new(self.endpoints(azure)?);
+        if let Some(pull) = &self.pull {
+            config.client_type = pull.client_type.clone().unwrap_or(config.client_type);
+            config.concurrent_requests = pull.concurrent_requests.unwrap_or(config.concurrent_requests);
+        }
+        let credentials = match &azure.auth {
+            AuthFile::BearerToken { token } => {
+                Credentials::BearerToken(self.secret("azure.auth.token", token)?)
+            }
+            AuthFile::ClientSecret { tenant_id, client_id, client_secret, .. } => {
+                Credentials::ClientSecret {
+                    tenant: self.text("azure.auth.tenant_id", tenant_id)?,
+                    client_id: self.text("azure.auth.client_id", client_id)?,
+                    client_secret: self.secret("azure.auth.client_secret", client_secret)?,
+                }
+            }
+        };
+        Ok((config, credentials))
+    }
+
+    fn endpoints(&self, azure: &AzureFile) -> Result<Endpoints, Error> {
+        let public = Endpoints::public_azure()?;
+        let arm = match &azure.arm_endpoint {
+            Some(value) => self.text("azure.arm_endpoint", value)?,
+            None => public.arm().to_string(),
+        };
+        let authority = match &azure.auth {
+            AuthFile::ClientSecret { authority: Some(value), .. } => {
+                self.text("azure.auth.authority", value)?
+            }
+            _ => public.authority().to_string(),
+        };
+        let storage = match &azure.storage_endpoints {
+            Some(values) => values
+                .iter()
+                .map(|value| Ok(self.text("azure.storage_endpoints", value)?.parse::<StorageHost>()?))
+                .collect::<Result<_, Error>>()?,
+            None => public.storage().to_vec(),
+        };
+        let endpoints = Endpoints::new(&arm, &authority, storage)?;
+        match &azure.token_scope {
+            Some(value) => Ok(endpoints.with_token_scope(self.text("azure.token_scope", value)?)),
+            None => Ok(endpoints),
+        }
+    }
+
+    fn scopes(&self, args: &ScopeArgs) -> Result<Vec<Scope>, Error> {
+        let given = scopes_of_args(args)?;
+        let mut scopes = match given.is_empty() {
+            false => given,
+            true => self.scopes.iter().map(|scope| self.scope(scope)).collect::<Result<_, _>>()?,
+        };
+        scopes.sort_by_key(Scope::slug);
+        if scopes.is_empty() {
+            return Err(Error::usage(
+                "no scope is given",
+                "add --billing-account NUMBER, or a [[scope]] section to the pipeline file",
+            ));
+        }
+        Ok(scopes)
+    }
+
+    fn scope(&self, file: &ScopeFile) -> Result<Scope, Error> {
+        let text = |key: &str, value: &Option<Value>| {
+            value.as_ref().map(|value| self.text(&format!("scope.{key}"), value)).transpose()
+        };
+        let account = text("billing_account", &file.billing_account)?;
+        let account = account.as_deref();
+        let department = text("department", &file.department)?;
+        let enrollment_account = text("enrollment_account", &file.enrollment_account)?;
+        let subscription = text("subscription", &file.subscription)?;
+        let path = text("path", &file.path)?;
+        let scope = match (account, department, enrollment_account, subscription, path) {
+            (Some(account), None, None, None, None) => Scope::billing_account(account),
+            (account, Some(id), None, None, None) => Scope::department(account, &id),
+            (account, None, Some(id), None, None) => Scope::enrollment_account(account, &id),
+            (None, None, None, Some(id), None) => Scope::subscription(&id),
+            (None, None, None, None, Some(path)) => path.parse(),
+            _ => {
+                return Err(Error::usage(
+                    "a [[scope]] names no scope, or several",
+                    "name one of billing_account, department, enrollment_account, subscription, path",
+                ));
+            }
+        };
+        scope.map_err(|error| Error::usage(error.to_string(), "see [[scope]] in the pipeline file"))
+    }
+
+    fn text(&self, key: &str, value: &Value) -> Result<String, Error> {
+        match value {
+            Value::Text(text) => Ok(text.clone()),
+            Value::Reference(reference) => self.referred(key, reference),
+        }
+    }
+
+    fn secret(&self, key: &str, reference: &SecretReference) -> Result<Secret, Error> {
+        self.referred(key, &reference.0).map(Secret::new)
+    }
+
+    fn referred(&self, key: &str, reference: &Reference) -> Result<String, Error> {
+        match (&reference.env, &reference.file) {
+            (Some(variable), None) => std::env::var(variable)
+                .ok()
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| {
+                    Error::usage(
+                        format!("{key} refers to the environment variable {variable}, which is not set"),
+                        format!("set {variable} before the call"),
+                    )
+                }),
+            (None, Some(file)) => {
+                let path = self.directory.join(file);
+                let text = std::fs::read_to_string(&path);
+                text.map(|text| text.trim_end().to_owned()).map_err(|source| Error::File {
+                    action: "read",
+                    path,
+                    source,
+                })
+            }
+            _ => Err(Error::usage(
+                format!("{key} needs exactly one of env and file"),
+                "write { env = \"NAME\" } or { file = \"PATH\" }",
+            )),
+        }
+    }
+}
+
+/// The shipped definition of `department_month`.
+///
+/// # Errors
+/// None in practice: the text is part of the program.
+pub fn department_month() -> Result<Definition, Error> {
+    const TEXT: &str = include_str!("../../pipelines/rollups/department_month.toml");
+    Definition::parse(TEXT).map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn read_definition(path: &Path) -> Result<Definition, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    Definition::parse(&text).map_err(|source| Error::Configuration {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+fn scopes_of_args(args: &ScopeArgs) -> Result<Vec<Scope>, Error> {
+    // With a department or account, the enrollment is part of their path, not a scope of its own.
+    let children = args.department.len() + args.enrollment_account.len();
+    let account = match (args.billing_account.as_slice(), children) {
+        ([account], 1..) => Some(account.as_str()),
+        (_, 0) | ([], _) => None,
+        _ => {
+            return Err(Error::usage(
+                "departments of several enrollments cannot be told apart",
+                "give each as --scope /providers/Microsoft.Billing/billingAccounts/…/departments/…",
+            ));
+        }
+    };
+    let accounts = args.billing_account.iter().filter(|_| children == 0);
+    let scopes = accounts
+        .map(|id| Scope::billing_account(id))
+        .chain(args.department.iter().map(|id| Scope::department(account, id)))
+        .chain(args.enrollment_account.iter().map(|id| Scope::enrollment_account(account, id)))
+        .chain(args.subscription.iter().map(|id| Scope::subscription(id)))
+        .chain(args.paths.iter().map(|path| path.parse()));
+    scopes
+        .map(|scope| scope.map_err(|error| Error::usage(error.to_string(), "see `costlake run --help`")))
+        .collect()
+}
+
+/// Refuses scopes whose rows could overlap: sums over them would count charges twice.
+fn check_scopes(scopes: &[Scope]) -> Result<(), Error> {
+    let mut slugs: BTreeMap<ScopeSlug, &Scope> = BTreeMap::new();
+    for scope in scopes {
+        if let Some(other) = slugs.insert(scope.slug(), scope) {
+            return Err(Error::usage(
+                format!("{scope} and {other} are the same partition of the lake"),
+                "give each scope once",
+            ));
+        }
+    }
+    let level = |scope: &Scope| match scope {
+        Scope::BillingAccount(_) => "an enrollment",
+        Scope::EaDepartment { .. } => "a department",
+        Scope::EnrollmentAccount { .. } => "an enrollment account",
+        Scope::Subscription(_) => "a subscription",
+    };
+    let levels: std::collections::BTreeSet<&str> = scopes.iter().map(level).collect();
+    match levels.into_iter().collect::<Vec<_>>().as_slice() {
+        [first, second, ..] => Err(Error::usage(
+            format!("scopes may overlap: {first} can contain {second}, and its charges would count twice"),
+            "pull them into lakes of their own",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Reads metrics: `actual`, `amortized`, Azure's spellings, or `both`.
+///
+/// # Errors
+/// The text that is none.
+pub fn parse_metrics(texts: &[String]) -> Result<Vec<Metric>, Error> {
+    let mut metrics = Vec::new();
+    for text in texts {
+        match text.as_str() {
+            "both" => metrics.extend(Metric::ALL),
+            text => metrics.push(text.parse::<Metric>().map_err(|error| {
+                Error::usage(error.to_string(), "write actual, amortized or both")
+            })?),
+        }
+    }
+    metrics.sort_unstable();
+    metrics.dedup();
+    Ok(metrics)
+}
+
+/// Reads months: `2025-07`, `2025-01..2025-07`, `open`, `last-month`, `last-N-months` (the open month
+/// included).
+///
+/// # Errors
+/// The text that is none, or a range that ends before it starts.
+pub fn parse_periods(texts: &[String], today: NaiveDate) -> Result<Vec<BillingPeriod>, Error> {
+    let open = BillingPeriod::of(today);
+    let mut periods = Vec::new();
+    for text in texts {
+        let (first, last) = match text.as_str() {
+            "open" => (open, open),
+            "last-month" => (open.previous(), open.previous()),
+            text => match last_months(text) {
+                Some(months) => (open.plus_months(1 - months), open),
+                None => parse_range(text)?,
+            },
+        };
+        let mut period = first;
+        while period <= last {
+            periods.push(period);
+            period = period.next();
+        }
+    }
+    periods.sort_unstable();
+    periods.dedup();
+    Ok(periods)
+}
+
+fn last_months(text: &str) -> Option<i32> {
+    let months = text.strip_prefix("last-")?.strip_suffix("-months")?.parse().ok()?;
+    (1..=120).contains(&months).then_some(months)
+}
+
+fn parse_range(text: &str) -> Result<(BillingPeriod, BillingPeriod), Error> {
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let parse = |text: &str| {
+        text.parse::<BillingPeriod>().map_err(|error| {
+            Error::usage(
+                error.to_string(),
+                "write 2025-07, 2025-01..2025-07, open, last-month or last-3-months",
+            )
+        })
+    };
+    let (first, last) = (parse(first)?, parse(last)?);
+    if first > last {
+        return Err(Error::usage(
+            format!("the range {text} ends before it starts"),
+            format!("write {last}..{first}"),
+        ));
+    }
+    Ok((first, last))
+}
+
+/// Reads a size such as `512MB`, in units of 1024.
+///
+/// # Errors
+/// If it is none.
+pub fn parse_bytes(text: &str) -> Result<u64, Error> {
+    let upper = text.trim().to_ascii_uppercase();
+    let (digits, unit) = MEMORY_UNITS
+        .into_iter()
+        .find_map(|(suffix, unit)| upper.strip_suffix(suffix).map(|digits| (digits, unit)))
+        .unwrap_or((&upper, 1));
+    let value = digits.trim().parse::<u64>().ok().and_then(|value| value.checked_mul(unit));
+    value.ok_or_else(|| Error::usage(format!("`{text}` is no size"), "write 512MB or 1GB"))
+}
+
+/// The longest look-back of the Cost Details API (`azure-apis.md`, 1).
+pub const MAX_LOOK_BACK: TimeDelta = TimeDelta::days(13 * 31);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn periods(texts: &[&str]) -> Result<Vec<String>, Error> {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        let today = NaiveDate::from_ymd_opt(2025, 7, 9).unwrap();
+        Ok(parse_periods(&texts, today)?.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn periods_are_months_ranges_and_relative() {
+        assert_eq!(periods(&["2025-01", "2024-12..2025-01"]).unwrap(), ["2024-12", "2025-01"]);
+        assert_eq!(periods(&["open"]).unwrap(), ["2025-07"]);
+        assert_eq!(periods(&["last-month"]).unwrap(), ["2025-06"]);
+        assert_eq!(periods(&["last-2-months"]).unwrap(), ["2025-06", "2025-07"]);
+        for wrong in ["2025", "2025-07..2025-01", "last-0-months", "next-month", ""] {
+            assert!(periods(&[wrong]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_bytes("512MB").unwrap(), 512 << 20);
+        assert_eq!(parse_bytes("1gb").unwrap(), 1 << 30);
+        assert_eq!(parse_bytes("77").unwrap(), 77);
+        assert!(parse_bytes("many").is_err());
+    }
+
+    #[test]
+    fn overlapping_scopes_are_refused() {
+        let scope = |path: &str| path.parse::<Scope>().unwrap();
+        let account = scope("/providers/Microsoft.Billing/billingAccounts/1");
+        let department = scope("/providers/Microsoft.Billing/departments/2");
+        assert!(check_scopes(&[account.clone(), department.clone()]).is_err());
+        assert!(check_scopes(&[account.clone(), account]).is_err());
+        assert!(check_scopes(&[department, scope("/providers/Microsoft.Billing/departments/3")]).is_ok());
+    }
+
+    #[test]
+    fn inline_secrets_and_unknown_keys_are_refused() {
+        let inline = "[azure.auth]\nkind = \"bearer-token\"\ntoken = \"abc\"";
+        let error = toml::from_str::<PipelineFile>(inline).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("never written into the file"), "{error}");
+        assert!(toml::from_str::<PipelineFile>("[pull]\nmetric = 1").is_err());
+    }
+}

@@ -1,0 +1,219 @@
+//! `costlake convert`: files that are already there, without Azure.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::Utc;
+use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug};
+use costlake_sink::{Lake, Source};
+
+use crate::args::ConvertArgs;
+use crate::config::{self, PipelineFile};
+use crate::error::Error;
+use crate::ingest::{Blob, Engine, Ingested, Report, RowFacts};
+use crate::inputs::{self, FileReport, InputFile};
+use crate::month::Publisher;
+use crate::progress::Progress;
+use crate::result::RunResult;
+use crate::session;
+
+/// A staged report and the partition that it belongs to.
+struct Placed {
+    scope: ScopeSlug,
+    period: BillingPeriod,
+    ingested: Ingested,
+}
+
+/// Converts files into a lake. All are staged and audited before any month is published.
+///
+/// # Errors
+/// Wrong usage, a file that is refused, or the lake.
+pub async fn convert(args: &ConvertArgs, progress: Arc<Progress>) -> Result<RunResult, Error> {
+    let started_at = Utc::now();
+    let given = Given::of(args)?;
+    let pipeline = PipelineFile::default();
+    let location = pipeline.lake(args.work.lake.as_deref())?;
+    let definitions = pipeline.definitions(&args.work)?;
+    let (reports, superseded) = inputs::find_reports(&args.paths)?;
+    check_given(&given, &reports)?;
+    for folder in superseded {
+        progress.say(&format!("skipped {}: a newer run of the same report is there", folder.display()));
+    }
+    let memory_limit = config::parse_bytes(&args.work.memory_limit)?;
+    let strict = args.work.strict_decimals;
+    let engine = Engine::new(args.work.jobs, memory_limit, definitions, strict, progress)?;
+
+    let lake = Lake::open(&location, true).await?;
+    let publication = session::begin(&lake, started_at).await?;
+    let mut placed = Vec::new();
+    for files in reports {
+        let (metric, scope, period) = (files.metric.or(given.metric), files.scope.clone(), files.period);
+        let metric = metric.ok_or_else(metric_missing)?;
+        let report = report_of(&files, metric, &given);
+        let name = report.name.clone();
+        let ingested = engine.ingest(&publication, report).await?;
+        let facts = &ingested.account.facts;
+        placed.push(Placed {
+            scope: scope.or_else(|| given.scope.clone()).map_or_else(|| scope_of_rows(facts, &name), Ok)?,
+            period: period.or(given.period).map_or_else(|| period_of_rows(facts, &name), Ok)?,
+            ingested,
+        });
+    }
+    placed.sort_by(|a, b| (&a.scope, a.period).cmp(&(&b.scope, b.period)));
+    check_distinct(&placed)?;
+    let publisher = Publisher {
+        lake: &lake,
+        publication: &publication,
+        definitions: engine.definitions(),
+        now: started_at,
+        source: Source::Files,
+    };
+    let mut months = Vec::new();
+    let mut placed = placed.into_iter().peekable();
+    while let Some(first) = placed.next() {
+        let (scope, period) = (first.scope, first.period);
+        let mut reports = vec![first.ingested];
+        while let Some(next) = placed.next_if(|next| next.scope == scope && next.period == period) {
+            reports.push(next.ingested);
+        }
+        months.push(publisher.publish(period, &scope, reports).await?);
+    }
+    let record = session::commit(publication).await?;
+    Ok(RunResult {
+        command: "convert",
+        lake: lake.location().to_owned(),
+        run_id: record.map(|record| record.run_id.to_string()),
+        started_at,
+        finished_at: Utc::now(),
+        months,
+        without_data: Vec::new(),
+        errors: Vec::new(),
+    })
+}
+
+/// What flags say about files without a manifest.
+struct Given {
+    metric: Option<Metric>,
+    period: Option<BillingPeriod>,
+    scope: Option<ScopeSlug>,
+    currency: Option<String>,
+}
+
+impl Given {
+    fn of(args: &ConvertArgs) -> Result<Self, Error> {
+        let usage = |message: String| Error::usage(message, "see `costlake convert --help`");
+        let metric = args.metric.as_deref().map(str::parse::<Metric>).transpose();
+        let period = args.period.as_deref().map(str::parse::<BillingPeriod>).transpose();
+        if let Some(currency) = &args.currency {
+            let is_code = currency.len() == 3 && currency.bytes().all(|b| b.is_ascii_uppercase());
+            if !is_code {
+                return Err(usage(format!("`{currency}` is no currency code such as EUR")));
+            }
+        }
+        Ok(Self {
+            metric: metric.map_err(|error| usage(error.to_string()))?,
+            period: period.map_err(|error| usage(error.to_string()))?,
+            scope: args.scope_name.as_deref().map(ScopeSlug::from_name),
+            currency: args.currency.clone(),
+        })
+    }
+}
+
+/// Flags speak about files without a manifest; where all have one they would be ignored in silence.
+fn check_given(given: &Given, reports: &[FileReport]) -> Result<(), Error> {
+    let has_loose = reports.iter().any(|report| report.metric.is_none());
+    if has_loose && given.metric.is_none() {
+        return Err(metric_missing());
+    }
+    if !has_loose && (given.metric.is_some() || given.period.is_some()) {
+        return Err(Error::usage(
+            "--metric and --period are for files without a manifest, and all of these have one",
+            "leave them out, or name the CSV files themselves",
+        ));
+    }
+    Ok(())
+}
+
+fn metric_missing() -> Error {
+    Error::usage(
+        "nothing in a cost file says whether it is actual or amortized",
+        "add --metric actual or --metric amortized",
+    )
+}
+
+fn report_of(files: &FileReport, metric: Metric, given: &Given) -> Report {
+    let size = |file: &InputFile| std::fs::metadata(&file.path).ok().map(|metadata| metadata.len());
+    let blobs = files.files.iter().cloned().map(|file| Blob {
+        name: file.path.display().to_string(),
+        rows: file.rows,
+        open: Box::new(move || inputs::open(&file)),
+    });
+    Report {
+        name: name_of(files, metric),
+        metric,
+        currency: given.currency.clone(),
+        stored_bytes: files.files.iter().map(size).sum(),
+        blobs: blobs.collect(),
+    }
+}
+
+fn name_of(files: &FileReport, metric: Metric) -> String {
+    match (&files.period, files.files.as_slice()) {
+        (Some(period), _) => format!("{period} {metric}"),
+        (None, [file]) => format!("{} {metric}", file_name(&file.path)),
+        (None, files) => format!("{} files {metric}", files.len()),
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+fn period_of_rows(facts: &RowFacts, name: &str) -> Result<BillingPeriod, Error> {
+    let periods: Vec<&BillingPeriod> = facts.periods.iter().collect();
+    match periods.as_slice() {
+        [period] => Ok(**period),
+        [] => Err(Error::usage(format!("{name}: no row says which month it belongs to"), "add --period 2025-07")),
+        [first, .., last] => Err(Error::usage(
+            format!("{name}: rows of {} months, {first} to {last}", periods.len()),
+            "give the files of one month at a time, or add --period 2025-07",
+        )),
+    }
+}
+
+fn scope_of_rows(facts: &RowFacts, name: &str) -> Result<ScopeSlug, Error> {
+    let one = |values: &BTreeSet<String>| match values.len() {
+        1 => values.first().cloned(),
+        _ => None,
+    };
+    if facts.billing_accounts.len() > 1 {
+        return Err(Error::usage(
+            format!("{name}: rows of {} billing accounts", facts.billing_accounts.len()),
+            "give the files of one at a time, or add --scope-name NAME",
+        ));
+    }
+    let account = one(&facts.billing_accounts)
+        .map(|id| Scope::billing_account(&id).map_or_else(|_| ScopeSlug::from_name(&id), |scope| scope.slug()));
+    let subscription = || {
+        let id = one(&facts.subscriptions)?;
+        Some(Scope::subscription(&id).map_or_else(|_| ScopeSlug::from_name(&id), |scope| scope.slug()))
+    };
+    account.or_else(subscription).ok_or_else(|| {
+        Error::usage(format!("{name}: no row says which scope it belongs to"), "add --scope-name NAME")
+    })
+}
+
+fn check_distinct(placed: &[Placed]) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    for report in placed {
+        let metric = report.ingested.account.metric;
+        if !seen.insert((&report.scope, report.period, metric)) {
+            return Err(Error::usage(
+                format!("several reports are {metric} costs of {} for {}", report.scope, report.period),
+                "a partition is replaced whole: give its files together, without another report of the same month",
+            ));
+        }
+    }
+    Ok(())
+}

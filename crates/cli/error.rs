@@ -1,0 +1,263 @@
+//! What can go wrong, in one type, and the one place that renders it for people.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use costlake_fetch as fetch;
+use costlake_model::ledger::Imbalance;
+use costlake_sink as sink;
+use costlake_transform as transform;
+
+use crate::exit::ExitCode;
+
+/// An error of the program, with what the user can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Wrong usage or configuration.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What would be right.
+        hint: Option<String>,
+    },
+    /// A pipeline or rollup file that cannot be used.
+    #[error("{} cannot be used", path.display())]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A local file that cannot be read or written.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// Read, write, create.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A cost file that is refused whole.
+    #[error("{file}")]
+    Refused {
+        /// The file or blob.
+        file: String,
+        /// Why.
+        source: transform::Error,
+    },
+    /// A cost file that breaks off or is not what its manifest says.
+    #[error("{file}: {problem}")]
+    Damaged {
+        /// The file or blob.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Rows or money in are not rows or money out.
+    #[error("{report}: the account does not balance")]
+    Conservation {
+        /// The report.
+        report: String,
+        /// The figure.
+        source: Imbalance,
+    },
+    /// A rollup that could not be computed or differs from its control sums.
+    #[error("{0}")]
+    Rollup(transform::Error),
+    /// Anything about a report.
+    #[error("{report}")]
+    Report {
+        /// Scope, period and metric.
+        report: String,
+        /// What.
+        source: Box<Error>,
+    },
+    /// Azure has data for one metric but not for the other.
+    #[error("{report}: no data, although {other} has {rows} rows")]
+    MetricMissing {
+        /// The report without data.
+        report: String,
+        /// The other metric.
+        other: &'static str,
+        /// Its rows.
+        rows: u64,
+    },
+    /// A report came back empty although the lake holds rows of it.
+    #[error("{report}: no data, although the lake holds {rows} rows of it")]
+    Vanished {
+        /// The report.
+        report: String,
+        /// What the lake holds.
+        rows: u64,
+    },
+    /// Several reports failed, each for itself.
+    #[error("{} reports failed", .0.len())]
+    Several(Vec<Error>),
+    /// Some objects of the lake are not what their manifests say.
+    #[error("{damaged} of {checked} objects are not what their manifests say")]
+    Unproven {
+        /// Objects with findings.
+        damaged: usize,
+        /// Objects looked at.
+        checked: usize,
+    },
+    /// Fetching failed.
+    #[error(transparent)]
+    Fetch(#[from] fetch::Error),
+    /// The lake failed.
+    #[error(transparent)]
+    Lake(#[from] sink::Error),
+    /// The simulator failed.
+    #[error("the simulator failed")]
+    Simulator(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An error of costlake itself.
+    #[error("internal error: {0}")]
+    Internal(String),
+    /// Stopped by Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// Nobody reads the output any more.
+    #[error("the output was closed")]
+    OutputClosed,
+}
+
+impl Error {
+    /// Wrong usage, with a hint.
+    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    /// The exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage { .. } | Self::Configuration { .. } => ExitCode::Usage,
+            Self::File { .. } | Self::Simulator(_) | Self::Internal(_) => ExitCode::Failed,
+            Self::Refused { .. }
+            | Self::Damaged { .. }
+            | Self::Conservation { .. }
+            | Self::Rollup(_)
+            | Self::MetricMissing { .. }
+            | Self::Vanished { .. }
+            | Self::Unproven { .. } => ExitCode::DataCheck,
+            Self::Report { source, .. } => source.exit_code(),
+            Self::Several(errors) => errors.first().map_or(ExitCode::Failed, Self::exit_code),
+            Self::Fetch(error) => match error.kind() {
+                fetch::ErrorKind::Configuration => ExitCode::Usage,
+                fetch::ErrorKind::Access => ExitCode::Access,
+                fetch::ErrorKind::Busy => ExitCode::Busy,
+                fetch::ErrorKind::Stale => ExitCode::Conflict,
+                fetch::ErrorKind::Failed => ExitCode::Failed,
+            },
+            Self::Lake(error) => match error {
+                sink::Error::Location { .. } => ExitCode::Usage,
+                sink::Error::Audit { .. } => ExitCode::DataCheck,
+                _ => ExitCode::Failed,
+            },
+            Self::Interrupted => ExitCode::Interrupted,
+            Self::OutputClosed => ExitCode::Done,
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Usage { hint, .. } => return hint.clone(),
+            Self::Refused { source, .. } => source.hint()?,
+            Self::Report { source, .. } => return source.hint(),
+            Self::Fetch(error) => fetch_hint(error)?,
+            Self::Lake(error) if error.is_storage_full() => {
+                "free some space and run again: nothing half-written is visible in the lake"
+            }
+            Self::MetricMissing { .. } | Self::Vanished { .. } => {
+                "Azure answered without data: run again later; nothing was published for this month"
+            }
+            Self::Damaged { .. } => "fetch the file again",
+            Self::Unproven { .. } => "publish the month again with `costlake run` or `costlake convert`",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// The text for people: what failed, the causes below it, and a hint.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if let Self::Several(errors) = self {
+            for error in errors {
+                text.push_str(&error.render());
+            }
+        }
+        let _ = writeln!(text, "error: {}", printable(&self.to_string()));
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let _ = writeln!(text, "  because: {}", printable(&error.to_string()));
+            cause = error.source();
+        }
+        if let Some(hint) = self.hint() {
+            let _ = writeln!(text, "  hint: {hint}");
+        }
+        text
+    }
+}
+
+fn fetch_hint(error: &fetch::Error) -> Option<&'static str> {
+    match error {
+        fetch::Error::Authentication { .. } => {
+            Some("check tenant, client id and secret, and that the secret has not expired")
+        }
+        fetch::Error::Authorization { .. } => Some(
+            "the caller needs Cost Management Reader on a subscription, or Enterprise Reader on the billing account",
+        ),
+        fetch::Error::Throttled { .. } | fetch::Error::Unavailable { .. } | fetch::Error::PollDeadline { .. } => {
+            Some("try again later: nothing was published for this month, and the lake is as it was")
+        }
+        fetch::Error::UnexpectedPage { .. } => {
+            Some("a proxy or a sign-in page answered in place of Azure: check proxy settings and endpoints")
+        }
+        _ => None,
+    }
+}
+
+/// Escapes control characters of texts from outside; line breaks stay.
+fn printable(text: &str) -> String {
+    let escape = |c: char| {
+        if c.is_control() && c != '\n' {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_show_what_why_and_what_to_do() {
+        let error = Error::Report {
+            report: "actual 2025-07".to_owned(),
+            source: Box::new(Error::Refused {
+                file: "part_0.csv".to_owned(),
+                source: transform::Error::UnclosedQuote {
+                    record: 3,
+                    byte_offset: 99,
+                },
+            }),
+        };
+        assert_eq!(error.exit_code(), ExitCode::DataCheck);
+        let text = error.render();
+        assert!(text.starts_with("error: actual 2025-07\n  because: part_0.csv\n  because: the file ends inside quotes"));
+        assert!(text.trim_end().ends_with("hint: the file was cut or damaged on its way: fetch it again"));
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(printable("a\u{1b}[31mb"), "a\\u{1b}[31mb");
+    }
+}

@@ -1,0 +1,278 @@
+//! Files that are there already: plain and gzipped CSV, folders, and Azure's export folders.
+//!
+//! A folder with `manifest.json` is one report: its blobs in the order of the manifest, with the
+//! metric, period and scope that it names, its row and byte counts checked (`cost-data.md`, 4).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug};
+use flate2::bufread::MultiGzDecoder;
+use serde::Deserialize;
+
+use crate::error::Error;
+
+/// The files of one report.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FileReport {
+    /// The metric, if a manifest names it.
+    pub metric: Option<Metric>,
+    /// The period, if a manifest names it.
+    pub period: Option<BillingPeriod>,
+    /// The scope, if a manifest names it.
+    pub scope: Option<ScopeSlug>,
+    /// The files, in order.
+    pub files: Vec<InputFile>,
+    /// When the run was submitted, as the manifest writes it: the newest run of a report wins.
+    submitted: String,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its size as stored, if a manifest says it.
+    pub bytes: Option<u64>,
+    /// Its rows, if a manifest says it.
+    pub rows: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ManifestFile {
+    blobs: Vec<ManifestBlob>,
+    blob_count: Option<u64>,
+    export_config: ExportConfig,
+    run_info: RunInfo,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ManifestBlob {
+    blob_name: String,
+    byte_count: Option<u64>,
+    data_row_count: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExportConfig {
+    #[serde(rename = "type")]
+    kind: String,
+    resource_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunInfo {
+    #[serde(default)]
+    submitted_time: String,
+    start_date: String,
+}
+
+const MANIFEST_NAMES: [&str; 2] = ["manifest.json", "_manifest.json"];
+
+/// Finds the reports below some paths: one per manifest, one for all other files together. Of several
+/// runs of one report the newest wins; the others are returned as their folders.
+///
+/// # Errors
+/// A path that is not there, a manifest that cannot be read, or no file at all.
+pub fn find_reports(paths: &[PathBuf]) -> Result<(Vec<FileReport>, Vec<PathBuf>), Error> {
+    let mut loose = Vec::new();
+    let mut folders = Vec::new();
+    for path in paths {
+        collect(path, &mut loose, &mut folders)?;
+    }
+    let mut newest: BTreeMap<(Option<Metric>, Option<BillingPeriod>, Option<ScopeSlug>), (FileReport, PathBuf)> =
+        BTreeMap::new();
+    let mut superseded = Vec::new();
+    for folder in folders {
+        let report = read_manifest(&folder)?;
+        let key = (report.metric, report.period, report.scope.clone());
+        match newest.remove(&key) {
+            Some(older) if older.0.submitted > report.submitted => {
+                superseded.push(folder);
+                newest.insert(key, older);
+            }
+            replaced => {
+                superseded.extend(replaced.map(|(_, folder)| folder));
+                newest.insert(key, (report, folder));
+            }
+        }
+    }
+    let mut reports: Vec<FileReport> = newest.into_values().map(|(report, _)| report).collect();
+    if !loose.is_empty() {
+        reports.push(FileReport {
+            metric: None,
+            period: None,
+            scope: None,
+            files: loose,
+            submitted: String::new(),
+        });
+    }
+    if reports.is_empty() {
+        return Err(Error::usage("there is no cost file below the given paths", "give .csv or .csv.gz files, or folders of them"));
+    }
+    Ok((reports, superseded))
+}
+
+fn collect(path: &Path, loose: &mut Vec<InputFile>, folders: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let failed = |source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::usage(
+            format!("there is no file or folder {}", path.display()),
+            "check the path",
+        ),
+        _ => failed(error),
+    })?;
+    if !metadata.is_dir() {
+        if is_manifest(path) {
+            folders.push(path.to_owned());
+        } else {
+            loose.push(InputFile {
+                path: path.to_owned(),
+                bytes: None,
+                rows: None,
+            });
+        }
+        return Ok(());
+    }
+    let mut entries = std::fs::read_dir(path)
+        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>())
+        .map_err(failed)?;
+    entries.sort();
+    if let Some(manifest) = entries.iter().find(|entry| is_manifest(entry)) {
+        folders.push(manifest.clone());
+        entries.retain(|entry| entry.is_dir());
+    }
+    entries.retain(|entry| entry.is_dir() || is_cost_file(entry));
+    entries.iter().try_for_each(|entry| collect(entry, loose, folders))
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| MANIFEST_NAMES.iter().any(|manifest| name == *manifest))
+}
+
+fn is_cost_file(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase());
+    name.is_some_and(|name| name.ends_with(".csv") || name.ends_with(".csv.gz"))
+}
+
+fn read_manifest(path: &Path) -> Result<FileReport, Error> {
+    let text = std::fs::read(path).map_err(|source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let wrong = |source: Box<dyn std::error::Error + Send + Sync>| Error::Configuration {
+        path: path.to_owned(),
+        source,
+    };
+    let manifest: ManifestFile = serde_json::from_slice(&text).map_err(|error| wrong(Box::new(error)))?;
+    if manifest.blob_count.is_some_and(|count| count != manifest.blobs.len() as u64) {
+        return Err(wrong(format!("blobCount is not the number of blobs, {}", manifest.blobs.len()).into()));
+    }
+    let metric = manifest.export_config.kind.parse().map_err(|error| wrong(Box::new(error)))?;
+    let start = manifest.run_info.start_date.get(..7).unwrap_or_default();
+    let period = start.parse().map_err(|error| wrong(Box::new(error)))?;
+    let scope = manifest.export_config.resource_id.as_deref().map(scope_of_export);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let files = manifest.blobs.iter().map(|blob| InputFile {
+        path: blob_path(folder, &blob.blob_name),
+        bytes: blob.byte_count,
+        rows: blob.data_row_count,
+    });
+    Ok(FileReport {
+        metric: Some(metric),
+        period: Some(period),
+        scope,
+        files: files.collect(),
+        submitted: manifest.run_info.submitted_time,
+    })
+}
+
+/// The scope of an export: its resource id up to the export itself.
+fn scope_of_export(resource_id: &str) -> ScopeSlug {
+    let lower = resource_id.to_ascii_lowercase();
+    let end = lower.find("/providers/microsoft.costmanagement").unwrap_or(resource_id.len());
+    let scope = &resource_id[..end];
+    scope.parse::<Scope>().map_or_else(|_| ScopeSlug::from_name(scope), |scope| scope.slug())
+}
+
+/// A blob lies beside its manifest, under the last part of its name: the folders before it are those
+/// of the container that the export was written to.
+fn blob_path(folder: &Path, blob_name: &str) -> PathBuf {
+    folder.join(blob_name.rsplit('/').next().unwrap_or(blob_name))
+}
+
+/// Opens a file, decompressing it if it is gzipped.
+///
+/// # Errors
+/// If it cannot be opened, or is not as long as its manifest says.
+pub fn open(file: &InputFile) -> Result<Box<dyn Read + Send>, Error> {
+    let failed = |source| Error::File {
+        action: "read",
+        path: file.path.clone(),
+        source,
+    };
+    let opened = File::open(&file.path).map_err(failed)?;
+    let length = opened.metadata().map_err(failed)?.len();
+    if let Some(expected) = file.bytes.filter(|expected| *expected != length) {
+        return Err(Error::Damaged {
+            file: file.path.display().to_string(),
+            problem: format!("it has {length} bytes, its manifest says {expected}"),
+        });
+    }
+    decompressed(Box::new(opened)).map_err(failed)
+}
+
+/// Decompresses bytes that begin as gzip data do, of any number of members; others pass.
+///
+/// # Errors
+/// If the first bytes cannot be read.
+pub fn decompressed(mut source: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+    const MAGIC: [u8; 2] = [0x1f, 0x8b];
+    let mut start = [0; MAGIC.len()];
+    let mut length = 0;
+    while length < start.len() {
+        match source.read(&mut start[length..])? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    let whole = io::Cursor::new(start[..length].to_vec()).chain(source);
+    Ok(if start[..length] == MAGIC {
+        Box::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 18, whole)))
+    } else {
+        Box::new(whole)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exports_name_their_scope() {
+        for (id, slug) in [
+            ("/providers/Microsoft.Billing/billingAccounts/12/providers/Microsoft.CostManagement/exports/daily", "billing-account-12"),
+            ("subscriptions/ab-1/providers/microsoft.costmanagement/exports/x", "subscription-ab-1"),
+            ("somewhere else", "somewhere-else"),
+        ] {
+            assert_eq!(scope_of_export(id).as_str(), slug);
+        }
+    }
+
+    #[test]
+    fn blobs_lie_beside_their_manifest() {
+        let path = blob_path(Path::new("a"), "exports/../../etc/part_0.csv");
+        assert_eq!(path, Path::new("a/part_0.csv"));
+    }
+}

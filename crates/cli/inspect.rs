@@ -1,0 +1,337 @@
+//! `costlake status`, `verify` and `schema`: looking, without changing anything.
+
+use std::path::Path;
+
+use arrow::datatypes::Schema;
+use chrono::{SecondsFormat, Utc};
+use comfy_table::{CellAlignment, Table, presets};
+use costlake_model::columns::{self, SOURCE_COLUMNS};
+use costlake_model::{BillingPeriod, ExactSum, Partition, Table as LakeTable};
+use costlake_sink::{CheckedObject, Lake, PartitionStatus};
+use costlake_transform::header::Binding;
+use costlake_transform::{BlobOptions, BlobReader};
+use serde_json::{Map, Value, json};
+
+use crate::args::{LakeArgs, SchemaArgs};
+use crate::config::{self, PipelineFile};
+use crate::error::Error;
+use crate::inputs::{self, InputFile};
+use crate::output::{self, Row, Show};
+
+async fn open_lake(args: &LakeArgs) -> Result<(Lake, Vec<BillingPeriod>), Error> {
+    let pipeline = match &args.config {
+        Some(path) => PipelineFile::read(path)?,
+        None => PipelineFile::default(),
+    };
+    let location = pipeline.lake(args.lake.as_deref())?;
+    let periods = config::parse_periods(&args.periods, Utc::now().date_naive())?;
+    Ok((Lake::open(&location, false).await?, periods))
+}
+
+/// What the lake holds.
+pub struct Status {
+    lake: String,
+    partitions: Vec<PartitionStatus>,
+}
+
+/// Reads what the lake holds, from its manifests.
+///
+/// # Errors
+/// Wrong usage, or the lake.
+pub async fn status(args: &LakeArgs) -> Result<Status, Error> {
+    let (lake, periods) = open_lake(args).await?;
+    let mut partitions = lake.status().await?;
+    partitions.retain(|status| periods.is_empty() || periods.contains(&status.partition.period));
+    Ok(Status {
+        lake: lake.location().to_owned(),
+        partitions,
+    })
+}
+
+impl Show for Status {
+    fn for_people(&self) -> String {
+        if self.partitions.is_empty() {
+            return format!("{} holds nothing\n", self.lake);
+        }
+        let mut table = Table::new();
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_header(["Table", "Metric", "Month", "Scope", "Rows", "Cost", "Charges up to", "Quarantined", "Published"]);
+        for status in &self.partitions {
+            let partition = &status.partition;
+            table.add_row([
+                partition.table.name().to_owned(),
+                partition.metric.map_or_else(String::new, |metric| metric.to_string()),
+                partition.period.to_string(),
+                partition.scope.to_string(),
+                status.rows.to_string(),
+                costs(status),
+                status.last_date.map_or_else(String::new, |date| date.to_string()),
+                status.quarantined_rows.to_string(),
+                status.published_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            ]);
+        }
+        for column in [4, 5, 7] {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        format!("{table}\n{}\n", self.lake)
+    }
+
+    fn to_json(&self) -> Value {
+        let rows: Vec<Value> = self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
+        json!({ "lake": self.lake, "partitions": rows })
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        self.partitions.iter().map(status_row).collect()
+    }
+}
+
+fn costs(status: &PartitionStatus) -> String {
+    let cost = |(currency, cost): (&String, &ExactSum)| format!("{} {currency}", output::rounded(*cost, 2));
+    status.cost_by_currency.iter().map(cost).collect::<Vec<_>>().join(", ")
+}
+
+fn status_row(status: &PartitionStatus) -> Row {
+    let partition = &status.partition;
+    let cost: Map<String, Value> =
+        status.cost_by_currency.iter().map(|(c, cost)| (c.clone(), Value::from(cost.to_string()))).collect();
+    let fields = [
+        ("table", Value::from(partition.table.name())),
+        ("metric", Value::from(partition.metric.map(|metric| metric.name()))),
+        ("billing_period", Value::from(partition.period.to_string())),
+        ("scope", Value::from(partition.scope.as_str())),
+        ("rows", Value::from(status.rows)),
+        ("bytes", Value::from(status.bytes)),
+        ("cost", Value::Object(cost)),
+        ("first_date", Value::from(status.first_date.map(|date| date.to_string()))),
+        ("last_date", Value::from(status.last_date.map(|date| date.to_string()))),
+        ("quarantined_rows", Value::from(status.quarantined_rows)),
+        ("published_at", Value::from(status.published_at.to_rfc3339_opts(SecondsFormat::Millis, true))),
+    ];
+    fields.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// What was proven, and what was not.
+pub struct Proof {
+    lake: String,
+    objects: Vec<CheckedObject>,
+}
+
+/// Re-reads every published object and proves it against its manifest.
+///
+/// # Errors
+/// Wrong usage, or a lake that cannot be listed. Damaged objects are in the proof.
+pub async fn verify(args: &LakeArgs) -> Result<Proof, Error> {
+    let (lake, periods) = open_lake(args).await?;
+    let wanted = |partition: &Partition| periods.is_empty() || periods.contains(&partition.period);
+    Ok(Proof {
+        lake: lake.location().to_owned(),
+        objects: lake.verify(wanted).await?,
+    })
+}
+
+impl Proof {
+    /// Whether everything is what its manifest says.
+    ///
+    /// # Errors
+    /// [`Error::Unproven`] if something is not.
+    pub fn check(&self) -> Result<(), Error> {
+        let damaged = self.objects.iter().filter(|object| !object.findings.is_empty()).count();
+        if damaged == 0 {
+            return Ok(());
+        }
+        Err(Error::Unproven {
+            damaged,
+            checked: self.objects.len(),
+        })
+    }
+}
+
+impl Show for Proof {
+    fn for_people(&self) -> String {
+        let mut text = String::new();
+        for object in &self.objects {
+            let rows = object.manifest.as_ref().map_or(0, |manifest| manifest.object.rows);
+            let verdict = if object.findings.is_empty() { format!("ok, {rows} rows") } else { "DAMAGED".to_owned() };
+            text.push_str(&format!("{}: {verdict}\n", output::printable(&object.path)));
+            for finding in &object.findings {
+                text.push_str(&format!("  {}\n", output::printable(&finding.to_string())));
+            }
+        }
+        let sound = self.objects.iter().filter(|object| object.findings.is_empty()).count();
+        text.push_str(&format!(
+            "{sound} of {} objects in {} proven: length, SHA-256, rows, exact sums\n",
+            self.objects.len(),
+            self.lake
+        ));
+        text
+    }
+
+    fn to_json(&self) -> Value {
+        let rows: Vec<Value> = self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
+        json!({ "lake": self.lake, "objects": rows })
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let row = |object: &CheckedObject| {
+            let findings: Vec<String> = object.findings.iter().map(ToString::to_string).collect();
+            let rows = object.manifest.as_ref().map(|manifest| manifest.object.rows);
+            vec![
+                ("path".to_owned(), Value::from(object.path.as_str())),
+                ("ok".to_owned(), Value::from(findings.is_empty())),
+                ("rows".to_owned(), Value::from(rows)),
+                ("findings".to_owned(), Value::from(findings.join("; "))),
+            ]
+        };
+        self.objects.iter().map(row).collect()
+    }
+}
+
+/// Columns of a table, or of a file.
+pub struct Columns {
+    title: String,
+    rows: Vec<Row>,
+}
+
+/// Describes a table of the lake, or maps the header of a file.
+///
+/// # Errors
+/// A name that is neither, or a file that is refused.
+pub fn schema(args: &SchemaArgs) -> Result<Columns, Error> {
+    let name = args.subject.as_str();
+    let table = match name {
+        "cost_line_items" => Some(columns::line_item_schema().as_ref().clone()),
+        "quarantine" => Some(columns::quarantine_schema().as_ref().clone()),
+        "department_month" => Some(config::department_month()?.schema()),
+        _ => None,
+    };
+    match table {
+        Some(schema) => Ok(Columns {
+            title: format!("Table {name}, beside its partition keys"),
+            rows: schema_rows(&schema),
+        }),
+        None if Path::new(name).is_file() => file_columns(Path::new(name), args.currency.clone()),
+        None => Err(Error::usage(
+            format!("there is no table and no file {name}"),
+            format!("name {}, {}, department_month or a CSV file", LakeTable::LineItems.name(), LakeTable::Quarantine.name()),
+        )),
+    }
+}
+
+fn schema_rows(schema: &Schema) -> Vec<Row> {
+    let type_name = |data_type: &arrow::datatypes::DataType| {
+        let is_text = *data_type == columns::text_type();
+        if is_text { "Utf8".to_owned() } else { data_type.to_string() }
+    };
+    let row = |field: &std::sync::Arc<arrow::datatypes::Field>| {
+        vec![
+            ("column".to_owned(), Value::from(field.name().as_str())),
+            ("type".to_owned(), Value::from(type_name(field.data_type()))),
+            ("nullable".to_owned(), Value::from(field.is_nullable())),
+        ]
+    };
+    schema.fields().iter().map(row).collect()
+}
+
+fn file_columns(path: &Path, currency: Option<String>) -> Result<Columns, Error> {
+    let binding = read_binding(path, currency)?;
+    let generation = binding.generation;
+    let version = generation.version.map_or_else(String::new, |version| format!(" {version}"));
+    let missing = SOURCE_COLUMNS.len() - binding.columns.len();
+    Ok(Columns {
+        title: format!(
+            "{}: layout {}{version}; {} columns bound, {} kept as extra, {missing} of the table missing",
+            path.display(), generation.kind, binding.columns.len(), binding.unknown.len()
+        ),
+        rows: binding_rows(&binding),
+    })
+}
+
+fn binding_rows(binding: &Binding) -> Vec<Row> {
+    let row = |field: Option<usize>, header: &str, column: &str, column_type: String| {
+        vec![
+            ("field".to_owned(), Value::from(field.map(|field| field + 1))),
+            ("header".to_owned(), Value::from(header)),
+            ("column".to_owned(), Value::from(column)),
+            ("type".to_owned(), Value::from(column_type)),
+        ]
+    };
+    let mut rows: Vec<(usize, Row)> = Vec::new();
+    for bound in &binding.columns {
+        let column = &SOURCE_COLUMNS[bound.column];
+        let column_type = format!("{:?}", column.column_type).to_lowercase();
+        rows.push((bound.field, row(Some(bound.field), &bound.header, column.name, column_type)));
+    }
+    for unknown in &binding.unknown {
+        rows.push((unknown.field, row(Some(unknown.field), &unknown.header, "extra", "text".to_owned())));
+    }
+    rows.sort_by_key(|(field, _)| *field);
+    let bound = |at: usize| binding.columns.iter().any(|bound| bound.column == at);
+    let missing = SOURCE_COLUMNS.iter().enumerate().filter(|(at, _)| !bound(*at));
+    let missing = missing.map(|(_, column)| row(None, "(missing)", column.name, "null".to_owned()));
+    rows.into_iter().map(|(_, row)| row).chain(missing).collect()
+}
+
+fn read_binding(path: &Path, currency: Option<String>) -> Result<Binding, Error> {
+    let refused = |source| Error::Refused {
+        file: path.display().to_string(),
+        source,
+    };
+    let mut source = inputs::open(&InputFile {
+        path: path.to_owned(),
+        bytes: None,
+        rows: None,
+    })?;
+    let mut reader = BlobReader::new(BlobOptions {
+        ordinal: 0,
+        currency,
+        chunk_bytes: 1 << 20,
+    });
+    let mut buffer = vec![0; 1 << 16];
+    while reader.binding().is_none() {
+        let length = source.read(&mut buffer).map_err(|source| Error::File {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        if length == 0 {
+            break;
+        }
+        reader.feed(&mut &buffer[..length]).map_err(refused)?;
+    }
+    if let Some(binding) = reader.binding() {
+        return Ok(binding.as_ref().clone());
+    }
+    reader.finish().map_err(refused)?;
+    Err(Error::Internal("a header was neither bound nor refused".to_owned()))
+}
+
+impl Show for Columns {
+    fn for_people(&self) -> String {
+        let mut table = Table::new();
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        if let Some(first) = self.rows.first() {
+            table.set_header(first.iter().map(|(name, _)| name.as_str()));
+        }
+        let cell = |value: &Value| match value {
+            Value::Null => String::new(),
+            Value::String(text) => output::printable(text),
+            other => other.to_string(),
+        };
+        for row in &self.rows {
+            table.add_row(row.iter().map(|(_, value)| cell(value)));
+        }
+        format!("{}\n{table}\n", output::printable(&self.title))
+    }
+
+    fn to_json(&self) -> Value {
+        let rows: Vec<Value> = self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
+        json!({ "title": self.title, "columns": rows })
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        self.rows.clone()
+    }
+}

@@ -1,0 +1,345 @@
+//! What a run did, and how it is shown: a table for people, exact texts for machines.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
+use chrono::{DateTime, SecondsFormat, Utc};
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use costlake_model::ledger::Ledger;
+use costlake_model::{BillingPeriod, ExactSum, Metric, ScopeSlug};
+use costlake_sink::ObjectFacts;
+use serde_json::{Map, Value, json};
+
+use crate::output::{self, Row, Show};
+
+/// What a run did.
+pub struct RunResult {
+    /// The command.
+    pub command: &'static str,
+    /// The lake.
+    pub lake: String,
+    /// The run, if it changed anything.
+    pub run_id: Option<String>,
+    /// When it started, UTC.
+    pub started_at: DateTime<Utc>,
+    /// When it ended, UTC.
+    pub finished_at: DateTime<Utc>,
+    /// The months, sorted by scope and period.
+    pub months: Vec<MonthResult>,
+    /// Months for which Azure has no data.
+    pub without_data: Vec<(ScopeSlug, BillingPeriod)>,
+    /// Reports that failed, rendered.
+    pub errors: Vec<String>,
+}
+
+/// One month of one scope.
+pub struct MonthResult {
+    /// The scope.
+    pub scope: ScopeSlug,
+    /// The month.
+    pub period: BillingPeriod,
+    /// The reports that were read.
+    pub reports: Vec<ReportResult>,
+    /// The rollups that were computed.
+    pub rollups: Vec<RollupResult>,
+}
+
+/// One report.
+pub struct ReportResult {
+    /// The view that it shows.
+    pub metric: Metric,
+    /// Whether the lake changed.
+    pub is_new: bool,
+    /// Where the line items lie, below the lake.
+    pub path: String,
+    /// The object.
+    pub object: ObjectFacts,
+    /// The account.
+    pub ledger: Ledger,
+    /// Source columns without a canonical one.
+    pub unknown_columns: Vec<String>,
+}
+
+/// One rollup of a month.
+pub struct RollupResult {
+    /// Its name.
+    pub name: String,
+    /// Whether the lake changed.
+    pub is_new: bool,
+    /// Where it lies, below the lake.
+    pub path: String,
+    /// Its rows.
+    pub batch: RecordBatch,
+}
+
+const DEPARTMENT_MONTH: &str = "department_month";
+
+/// The columns of the department table: header, measure.
+const SHOWN: [(&str, &str); 7] = [
+    ("Actual", "actual_cost"),
+    ("Amortized", "amortized_cost"),
+    ("Difference", "difference"),
+    ("- Purchases", "commitment_purchases"),
+    ("- Refunds", "commitment_refunds"),
+    ("+ Used", "used_shares"),
+    ("+ Unused", "unused_shares"),
+];
+
+impl RunResult {
+    /// The number of rows that went to quarantine.
+    pub fn quarantined_rows(&self) -> u64 {
+        self.reports().map(|(_, report)| report.ledger.quarantined.rows).sum()
+    }
+
+    /// Whether the lake changed.
+    pub fn is_new(&self) -> bool {
+        self.reports().any(|(_, report)| report.is_new)
+            || self.months.iter().flat_map(|month| &month.rollups).any(|rollup| rollup.is_new)
+    }
+
+    fn reports(&self) -> impl Iterator<Item = (&MonthResult, &ReportResult)> {
+        self.months.iter().flat_map(|month| month.reports.iter().map(move |report| (month, report)))
+    }
+
+    fn departments(&self) -> impl Iterator<Item = (&MonthResult, &RecordBatch)> {
+        self.months.iter().filter_map(|month| {
+            let rollup = month.rollups.iter().find(|rollup| rollup.name == DEPARTMENT_MONTH)?;
+            Some((month, &rollup.batch))
+        })
+    }
+
+    fn department_table(&self) -> String {
+        let mut table = Table::new();
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        let mut header = vec!["Month", "Department", "Currency"];
+        header.extend(SHOWN.map(|(header, _)| header));
+        table.set_header(header.into_iter().enumerate().map(|(at, text)| aligned(at, text.to_owned())));
+        let mut totals: BTreeMap<String, [ExactSum; SHOWN.len()]> = BTreeMap::new();
+        let mut rows = 0;
+        for (month, batch) in self.departments() {
+            for row in 0..batch.num_rows() {
+                let amounts = SHOWN.map(|(_, measure)| amount(batch, measure, row));
+                let currency = text(batch, "billing_currency", row);
+                let total = totals.entry(currency.clone()).or_default();
+                total.iter_mut().zip(amounts).for_each(|(total, amount)| *total += amount);
+                let department = department(batch, row);
+                table.add_row(cells([month.period.to_string(), department, currency], amounts));
+                rows += 1;
+            }
+        }
+        for (currency, amounts) in totals {
+            table.add_row(cells([String::new(), "TOTAL".to_owned(), currency], amounts));
+        }
+        if rows == 0 { String::new() } else { format!("{table}\n") }
+    }
+
+    /// The lines below the table.
+    fn facts(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.departments().next().is_some() {
+            lines.push("Amounts are rounded to two digits here; exact in the lake and with -o json.".to_owned());
+        }
+        lines.extend(self.freshness());
+        lines.extend(self.conservation());
+        for (scope, period) in &self.without_data {
+            lines.push(format!("{period} {scope}: Azure has no data"));
+        }
+        let unknown: std::collections::BTreeSet<&str> =
+            self.reports().flat_map(|(_, report)| &report.unknown_columns).map(String::as_str).collect();
+        if !unknown.is_empty() {
+            let unknown: Vec<&str> = unknown.into_iter().collect();
+            lines.push(format!("Unknown columns, kept in `extra`: {}", unknown.join(", ")));
+        }
+        lines.push(self.outcome());
+        lines
+    }
+
+    fn freshness(&self) -> Vec<String> {
+        let last = self.reports().filter_map(|(month, report)| Some((month.period, report.ledger.last_date?))).max();
+        last.map(|(_, date)| format!("Freshness: charges up to {date}")).into_iter().collect()
+    }
+
+    /// The check line: what came in, and that all of it went somewhere.
+    fn conservation(&self) -> Vec<String> {
+        let mut all = Ledger::default();
+        self.reports().for_each(|(_, report)| all.merge(&report.ledger));
+        if self.months.is_empty() {
+            return Vec::new();
+        }
+        let (published, quarantined) = (all.published.rows, all.quarantined.rows);
+        let rounded: u64 = all.published.decimals.values().map(|totals| totals.rounded).sum();
+        let money = self.reports().fold(BTreeMap::new(), |mut money, (_, report)| {
+            for (currency, cost) in &report.ledger.cost_by_currency {
+                *money.entry((report.metric, currency.clone())).or_insert(ExactSum::ZERO) += *cost;
+            }
+            money
+        });
+        let money: Vec<String> =
+            money.iter().map(|((metric, currency), cost)| format!("{metric} {cost} {currency}")).collect();
+        vec![
+            format!(
+                "Check: {} rows in = {published} published + {quarantined} quarantined; cost in = cost out, exactly",
+                all.records
+            ),
+            format!("       {}; {rounded} values rounded at 24 digits", money.join(", ")),
+        ]
+    }
+
+    fn outcome(&self) -> String {
+        let lake = &self.lake;
+        match (self.months.is_empty(), self.is_new()) {
+            (true, _) => format!("Nothing published in {lake}"),
+            (false, true) => format!("Published in {lake}"),
+            (false, false) => format!("Nothing new: {lake} holds exactly this already"),
+        }
+    }
+}
+
+impl Show for RunResult {
+    fn for_people(&self) -> String {
+        let mut text = self.department_table();
+        for line in self.facts() {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text
+    }
+
+    fn to_json(&self) -> Value {
+        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
+        json!({
+            "command": self.command,
+            "lake": self.lake,
+            "run_id": self.run_id,
+            "started_at": time(self.started_at),
+            "finished_at": time(self.finished_at),
+            "changed": self.is_new(),
+            "quarantined_rows": self.quarantined_rows(),
+            "months": self.months.iter().map(MonthResult::to_json).collect::<Vec<_>>(),
+            "without_data": self.without_data.iter().map(|(scope, period)| json!({
+                "scope": scope.as_str(), "billing_period": period.to_string(),
+            })).collect::<Vec<_>>(),
+            "errors": self.errors,
+        })
+    }
+
+    /// The department rows.
+    fn rows(&self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for (month, batch) in self.departments() {
+            for row in 0..batch.num_rows() {
+                let mut object = vec![
+                    ("scope".to_owned(), Value::from(month.scope.as_str())),
+                    ("billing_period".to_owned(), Value::from(month.period.to_string())),
+                ];
+                object.extend(output::row_of(batch, row));
+                rows.push(object);
+            }
+        }
+        rows
+    }
+}
+
+impl MonthResult {
+    fn to_json(&self) -> Value {
+        json!({
+            "scope": self.scope.as_str(),
+            "billing_period": self.period.to_string(),
+            "reports": self.reports.iter().map(ReportResult::to_json).collect::<Vec<_>>(),
+            "rollups": self.rollups.iter().map(RollupResult::to_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl ReportResult {
+    fn to_json(&self) -> Value {
+        let ledger = &self.ledger;
+        let totals: Map<String, Value> = ledger
+            .published
+            .decimals
+            .iter()
+            .map(|(column, totals)| {
+                let totals = json!({
+                    "values": totals.values,
+                    "exact_total": totals.exact.to_string(),
+                    "stored_total": totals.stored.to_string(),
+                    "difference": (totals.exact - totals.stored).to_string(),
+                    "rounded": totals.rounded,
+                });
+                ((*column).to_owned(), totals)
+            })
+            .collect();
+        let cost: Map<String, Value> =
+            ledger.cost_by_currency.iter().map(|(c, cost)| (c.clone(), Value::from(cost.to_string()))).collect();
+        json!({
+            "metric": self.metric.name(),
+            "changed": self.is_new,
+            "path": self.path,
+            "sha256": self.object.sha256.to_string(),
+            "bytes": self.object.bytes,
+            "records": ledger.records,
+            "rows": ledger.published.rows,
+            "quarantined_rows": ledger.quarantined.rows,
+            "first_date": ledger.first_date.map(|date| date.to_string()),
+            "last_date": ledger.last_date.map(|date| date.to_string()),
+            "cost": cost,
+            "decimals": totals,
+            "unknown_columns": self.unknown_columns,
+        })
+    }
+}
+
+impl RollupResult {
+    fn to_json(&self) -> Value {
+        let row = |row| Value::Object(output::row_of(&self.batch, row).into_iter().collect());
+        json!({
+            "name": self.name,
+            "changed": self.is_new,
+            "path": self.path,
+            "rows": (0..self.batch.num_rows()).map(row).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn cells(texts: [String; 3], amounts: [ExactSum; SHOWN.len()]) -> Vec<Cell> {
+    let amounts = amounts.map(|amount| output::rounded(amount, 2));
+    texts.into_iter().chain(amounts).enumerate().map(|(at, text)| aligned(at, text)).collect()
+}
+
+fn aligned(at: usize, text: String) -> Cell {
+    let alignment = if at < 3 { CellAlignment::Left } else { CellAlignment::Right };
+    Cell::new(output::printable(&text)).set_alignment(alignment)
+}
+
+fn department(batch: &RecordBatch, row: usize) -> String {
+    let (id, name) = (text(batch, "department_id", row), text(batch, "department_name", row));
+    if name.is_empty() || name == id { id } else { format!("{name} ({id})") }
+}
+
+fn text(batch: &RecordBatch, column: &str, row: usize) -> String {
+    let array = batch.column_by_name(column).and_then(|array| array.as_string_opt::<i32>());
+    array.filter(|array| array.is_valid(row)).map_or_else(String::new, |array| array.value(row).to_owned())
+}
+
+fn amount(batch: &RecordBatch, column: &str, row: usize) -> ExactSum {
+    let array = batch.column_by_name(column);
+    let array = array.and_then(|array| array.as_primitive_opt::<Decimal128Type>());
+    array.map_or(ExactSum::ZERO, |array| ExactSum::from_stored(array.value(row)))
+}
+
+/// The value of a cell for machines; amounts are exact texts.
+pub fn value(array: &dyn Array, row: usize) -> Value {
+    if array.is_null(row) {
+        return Value::Null;
+    }
+    match array.data_type() {
+        DataType::Utf8 => Value::from(array.as_string::<i32>().value(row)),
+        DataType::Int64 => Value::from(array.as_primitive::<Int64Type>().value(row)),
+        DataType::Decimal128(..) => {
+            let stored = array.as_primitive::<Decimal128Type>().value(row);
+            Value::from(ExactSum::from_stored(stored).to_string())
+        }
+        _ => Value::Null,
+    }
+}

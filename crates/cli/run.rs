@@ -1,0 +1,385 @@
+//! `costlake run`: the main job, from Azure to the department table. `costlake plan` shows it.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use chrono::{DateTime, Utc};
+use costlake_fetch::{
+    BlobInfo, Client, Error as FetchError, ErrorKind, ReportManifest, ReportPeriod, ReportRequest,
+};
+use costlake_model::{BillingPeriod, Metric, Partition, Scope, ScopeSlug, Table};
+use costlake_sink::{BlobName, Lake, Source};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::args::RunArgs;
+use crate::config::{self, PipelineFile, Plan};
+use crate::error::Error;
+use crate::ingest::{Blob, Engine, Ingested, Report, read_error};
+use crate::inputs::decompressed;
+use crate::month::Publisher;
+use crate::output::{Row, Show};
+use crate::progress::Progress;
+use crate::result::{MonthResult, RunResult};
+use crate::session;
+
+/// Chunks of a download that wait to be read. Some MB in all.
+const CHUNKS_WAITING: usize = 16;
+
+/// A month of a scope: the unit that is published whole or not at all.
+struct Month {
+    scope: Scope,
+    period: BillingPeriod,
+    reports: Vec<(ReportRequest, Pending)>,
+}
+
+type Pending = JoinHandle<Result<Option<ReportManifest>, FetchError>>;
+
+/// Runs the pipeline. Months that fail are in the result's errors; the others are published.
+///
+/// # Errors
+/// Wrong configuration, or a lake that cannot be opened; and every month's error.
+pub async fn run(args: &RunArgs, progress: Arc<Progress>) -> Result<(RunResult, Vec<Error>), Error> {
+    let started_at = Utc::now();
+    let file = read_pipeline(args)?;
+    let plan = file.plan(args, started_at.date_naive())?;
+    let (fetch_config, credentials) = file.azure()?;
+    let monitor: Arc<Progress> = Arc::clone(&progress);
+    let client = Client::new(fetch_config, credentials, monitor)?;
+    let memory_limit = config::parse_bytes(&args.work.memory_limit)?;
+    let definitions = plan.definitions.clone();
+    let strict = args.work.strict_decimals;
+    let engine = Engine::new(args.work.jobs, memory_limit, definitions, strict, progress)?;
+
+    let lake = Lake::open(&plan.lake, true).await?;
+    let publication = session::begin(&lake, started_at).await?;
+    let publisher = Publisher {
+        lake: &lake,
+        publication: &publication,
+        definitions: engine.definitions(),
+        now: started_at,
+        source: Source::CostDetails,
+    };
+    let mut months = Vec::new();
+    let mut without_data = Vec::new();
+    let mut errors = Vec::new();
+    for month in request_all(&client, &plan) {
+        let (scope, period) = (month.scope.slug(), month.period);
+        match publish_month(&client, &engine, &publisher, month).await {
+            Ok(Some(result)) => months.push(result),
+            Ok(None) => without_data.push((scope, period)),
+            Err(error) => errors.push(error),
+        }
+    }
+    let record = session::commit(publication).await?;
+    let result = RunResult {
+        command: "run",
+        lake: lake.location().to_owned(),
+        run_id: record.map(|record| record.run_id.to_string()),
+        started_at,
+        finished_at: Utc::now(),
+        months,
+        without_data,
+        errors: errors.iter().map(Error::render).collect(),
+    };
+    Ok((result, errors))
+}
+
+fn read_pipeline(args: &RunArgs) -> Result<PipelineFile, Error> {
+    let path = args.config.as_deref().ok_or_else(|| {
+        Error::usage("no pipeline file is given", "add --config FILE, such as pipelines/ea-daily.toml, or set COSTLAKE_CONFIG")
+    })?;
+    PipelineFile::read(path)
+}
+
+/// Starts every report, so that Azure works on all while the first ones are read.
+fn request_all(client: &Client, plan: &Plan) -> Vec<Month> {
+    let mut months = Vec::new();
+    for scope in &plan.scopes {
+        for period in &plan.periods {
+            let start = |metric: &Metric| {
+                let request = ReportRequest {
+                    scope: scope.clone(),
+                    metric: *metric,
+                    period: ReportPeriod::Billing(*period),
+                };
+                let (client, pending) = (client.clone(), request.clone());
+                let pending = tokio::spawn(async move { client.create_report(&pending).await });
+                (request, pending)
+            };
+            months.push(Month {
+                scope: scope.clone(),
+                period: *period,
+                reports: plan.metrics.iter().map(start).collect(),
+            });
+        }
+    }
+    months
+}
+
+/// Reads the reports of a month and publishes them together; `None` if Azure has no data at all.
+async fn publish_month(
+    client: &Client,
+    engine: &Engine,
+    publisher: &Publisher<'_>,
+    month: Month,
+) -> Result<Option<MonthResult>, Error> {
+    let Month { scope, period, reports } = month;
+    let mut ingested = Vec::new();
+    let mut empty = Vec::new();
+    for (request, pending) in reports {
+        let about = |source: Error| Error::Report {
+            report: request.to_string(),
+            source: Box::new(source),
+        };
+        let manifest = pending.await.map_err(|error| about(Error::Internal(error.to_string())))?;
+        match manifest.map_err(|error| about(error.into()))? {
+            Some(manifest) => {
+                let read = ingest(client, engine, publisher, &request, manifest).await;
+                ingested.extend(read.map_err(about)?);
+            }
+            None => empty.push(request.clone()),
+        }
+    }
+    check_empty(publisher.lake, &scope.slug(), period, &empty, &ingested).await?;
+    if ingested.is_empty() {
+        return Ok(None);
+    }
+    publisher.publish(period, &scope.slug(), ingested).await.map(Some)
+}
+
+/// How often a report is started anew because its links or the report itself aged out meanwhile.
+const MAX_RENEWALS: u32 = 3;
+
+/// Downloads and stages a report; `None` if it had to be made anew and has no data any more. Parts of
+/// two reports are never mixed: after a change, staging starts from the beginning.
+async fn ingest(
+    client: &Client,
+    engine: &Engine,
+    publisher: &Publisher<'_>,
+    request: &ReportRequest,
+    mut manifest: ReportManifest,
+) -> Result<Option<Ingested>, Error> {
+    let mut renewals = 0;
+    loop {
+        let report = report_of(client, request, &manifest);
+        match engine.ingest(publisher.publication, report).await {
+            Err(Error::Fetch(error)) if error.kind() == ErrorKind::Stale && renewals < MAX_RENEWALS => {
+                renewals += 1;
+                engine.progress().say(&format!("{request}: {error}; asking again"));
+                manifest = match client.renew(&manifest).await {
+                    Ok(renewed) => renewed,
+                    Err(_) => match client.create_report(request).await? {
+                        Some(created) => created,
+                        None => return Ok(None),
+                    },
+                };
+            }
+            result => return result.map(Some),
+        }
+    }
+}
+
+/// An empty report is believed only where nothing contradicts it (`reliability.md`, I20).
+async fn check_empty(
+    lake: &Lake,
+    scope: &ScopeSlug,
+    period: BillingPeriod,
+    empty: &[ReportRequest],
+    ingested: &[Ingested],
+) -> Result<(), Error> {
+    for request in empty {
+        let report = request.to_string();
+        if let Some(other) = ingested.iter().find(|other| other.account.ledger.records > 0) {
+            return Err(Error::MetricMissing {
+                report,
+                other: other.account.metric.name(),
+                rows: other.account.ledger.records,
+            });
+        }
+        let partition = Partition {
+            table: Table::LineItems,
+            metric: Some(request.metric),
+            period,
+            scope: scope.clone(),
+        };
+        let rows = lake.manifest(&partition).await?.map_or(0, |manifest| manifest.object.rows);
+        if rows > 0 {
+            return Err(Error::Vanished { report, rows });
+        }
+    }
+    Ok(())
+}
+
+fn report_of(client: &Client, request: &ReportRequest, manifest: &ReportManifest) -> Report {
+    let blobs = manifest.blobs.iter().cloned().map(|blob| {
+        let client = client.clone();
+        // The path of a link names the blob; its query is the secret.
+        Blob {
+            name: BlobName::new(blob.link.reveal().path()).as_str().to_owned(),
+            open: Box::new(move || open_download(&client, &blob)),
+            rows: None,
+        }
+    });
+    Report {
+        name: format!("{} {} {}", request.scope.slug(), request.period, request.metric),
+        metric: request.metric,
+        currency: None,
+        blobs: blobs.collect(),
+        stored_bytes: Some(manifest.blob_bytes()),
+    }
+}
+
+fn open_download(client: &Client, blob: &BlobInfo) -> Result<Box<dyn Read + Send>, Error> {
+    let mut download = client.download(blob);
+    let (sender, chunks) = mpsc::channel(CHUNKS_WAITING);
+    tokio::spawn(async move {
+        while let Some(chunk) = download.next_chunk().await.transpose() {
+            if sender.send(chunk).await.is_err() {
+                break;
+            }
+        }
+    });
+    let reader = DownloadReader {
+        chunks,
+        current: Bytes::new(),
+    };
+    let name = blob.link.reveal().path();
+    decompressed(Box::new(reader)).map_err(|error| read_error(name, error))
+}
+
+/// The bytes of a download, for a thread that may block.
+struct DownloadReader {
+    chunks: mpsc::Receiver<Result<Bytes, FetchError>>,
+    current: Bytes,
+}
+
+impl Read for DownloadReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.chunks.blocking_recv() {
+                None => return Ok(0),
+                Some(Ok(bytes)) => self.current = bytes,
+                Some(Err(error)) => return Err(io::Error::other(Error::from(error))),
+            }
+        }
+        let length = self.current.len().min(buffer.len());
+        self.current.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
+/// What `run` would do.
+pub struct PlannedRun {
+    lake: String,
+    at: DateTime<Utc>,
+    reports: Vec<PlannedReport>,
+    rollups: Vec<String>,
+}
+
+struct PlannedReport {
+    scope: Scope,
+    period: BillingPeriod,
+    metric: Metric,
+    /// Rows and bytes of the partition that would be replaced.
+    replaces: Option<(u64, u64)>,
+}
+
+/// Works out what `run` would do, without asking Azure and without changing anything.
+///
+/// # Errors
+/// Wrong configuration, or a lake that cannot be read.
+pub async fn plan(args: &RunArgs) -> Result<PlannedRun, Error> {
+    let at = Utc::now();
+    let plan = read_pipeline(args)?.plan(args, at.date_naive())?;
+    let lake = Lake::open(&plan.lake, false).await.ok();
+    let mut reports = Vec::new();
+    for scope in &plan.scopes {
+        for period in &plan.periods {
+            for metric in &plan.metrics {
+                let partition = Partition {
+                    table: Table::LineItems,
+                    metric: Some(*metric),
+                    period: *period,
+                    scope: scope.slug(),
+                };
+                let manifest = match &lake {
+                    Some(lake) => lake.manifest(&partition).await?,
+                    None => None,
+                };
+                reports.push(PlannedReport {
+                    scope: scope.clone(),
+                    period: *period,
+                    metric: *metric,
+                    replaces: manifest.map(|manifest| (manifest.object.rows, manifest.object.bytes)),
+                });
+            }
+        }
+    }
+    Ok(PlannedRun {
+        lake: plan.lake,
+        at,
+        reports,
+        rollups: plan.definitions.iter().map(|definition| definition.name.clone()).collect(),
+    })
+}
+
+impl PlannedReport {
+    fn partition(&self) -> String {
+        Partition {
+            table: Table::LineItems,
+            metric: Some(self.metric),
+            period: self.period,
+            scope: self.scope.slug(),
+        }
+        .directory()
+    }
+
+    /// Months before the look-back of the Cost Details API answer with an error.
+    fn is_too_old(&self, at: DateTime<Utc>) -> bool {
+        at.date_naive() - self.period.first_day() > config::MAX_LOOK_BACK
+    }
+}
+
+impl Show for PlannedRun {
+    fn for_people(&self) -> String {
+        let mut text = format!("{} reports into {}:\n", self.reports.len(), self.lake);
+        for report in &self.reports {
+            let replaces = match report.replaces {
+                Some((rows, _)) => format!("replaces {rows} rows"),
+                None => "new".to_owned(),
+            };
+            let warning = if report.is_too_old(self.at) { "; older than 13 months: Azure may refuse" } else { "" };
+            text.push_str(&format!(
+                "  {} costs of {} for {}: {} ({replaces}{warning})\n",
+                report.metric, report.scope, report.period, report.partition()
+            ));
+        }
+        text.push_str(&format!("Rollups: {}\n", self.rollups.join(", ")));
+        text.push_str("Each report takes Azure some minutes; all are requested at once. Nothing was changed.\n");
+        text
+    }
+
+    fn to_json(&self) -> Value {
+        let reports: Vec<Value> =
+            self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
+        json!({ "command": "plan", "lake": self.lake, "reports": reports, "rollups": self.rollups })
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let row = |report: &PlannedReport| {
+            let fields = [
+                ("scope", Value::from(report.scope.path())),
+                ("billing_period", Value::from(report.period.to_string())),
+                ("metric", Value::from(report.metric.name())),
+                ("partition", Value::from(report.partition())),
+                ("replaces_rows", Value::from(report.replaces.map(|(rows, _)| rows))),
+                ("replaces_bytes", Value::from(report.replaces.map(|(_, bytes)| bytes))),
+            ];
+            fields.map(|(name, value)| (name.to_owned(), value)).into()
+        };
+        self.reports.iter().map(row).collect()
+    }
+}
