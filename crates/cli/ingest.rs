@@ -22,7 +22,7 @@ use costlake_model::rollup::Definition;
 use costlake_model::{BillingPeriod, Metric};
 use costlake_sink::{
     BlobName, BlobRecord, EncodedRowGroup, ObjectWriter, Publication, RowGroupEncoder, Sha256Digest,
-    StagedObject,
+    Source, StagedObject, TableTotals, footer_metadata,
 };
 use costlake_transform::blob::DEFAULT_CHUNK_BYTES;
 use costlake_transform::rollup::{Partial, Rollup};
@@ -457,10 +457,15 @@ impl Staging<'_> {
                 problem: format!("{totals} values of {column} have more than 24 fraction digits, and --strict-decimals is set"),
             });
         }
-        let metadata = key_values(metric, &self.ledger, &self.blobs);
-        let staged = self.line_items.finish(metadata.clone()).await?;
+        // Whether blobs came from Azure or from disk does not matter: the same bill, the same bytes.
+        let source = Source::Files(self.blobs.clone());
+        let totals = TableTotals::from(&self.ledger.published);
+        let staged = self.line_items.finish(footer_metadata(&source, &totals)?).await?;
         let quarantine = match self.quarantine {
-            Some(writer) => Some(writer.finish(metadata).await?),
+            Some(writer) => {
+                let totals = TableTotals::for_table(&self.ledger.quarantined, &quarantine_schema());
+                Some(writer.finish(footer_metadata(&source, &totals)?).await?)
+            }
             None => None,
         };
         self.bar.finish();
@@ -483,21 +488,6 @@ impl Staging<'_> {
 fn rounded(ledger: &Ledger) -> Option<(&'static str, u64)> {
     let decimals = ledger.published.decimals.iter();
     decimals.map(|(column, totals)| (*column, totals.rounded)).find(|(_, rounded)| *rounded > 0)
-}
-
-/// What a Parquet file says of itself: no run, no time, so that the same bill gives the same bytes.
-fn key_values(metric: Metric, ledger: &Ledger, blobs: &[BlobRecord]) -> Vec<(String, String)> {
-    let digest = Sha256Digest::of_digests(blobs.iter().map(|blob| blob.sha256));
-    let mut pairs = vec![
-        ("costlake.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("costlake.metric".to_owned(), metric.to_string()),
-        ("costlake.source_sha256".to_owned(), digest.to_string()),
-        ("costlake.rows".to_owned(), ledger.published.rows.to_string()),
-    ];
-    for (column, totals) in &ledger.published.decimals {
-        pairs.push((format!("costlake.total.{column}"), totals.exact.to_string()));
-    }
-    pairs
 }
 
 impl RowFacts {

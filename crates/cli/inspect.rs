@@ -54,7 +54,7 @@ impl Show for Status {
             return format!("{} holds nothing\n", self.lake);
         }
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         table.set_header(["Table", "Metric", "Month", "Scope", "Rows", "Cost", "Charges up to", "Quarantined", "Published"]);
         for status in &self.partitions {
             let partition = &status.partition;
@@ -311,7 +311,7 @@ fn read_binding(path: &Path, currency: Option<String>) -> Result<Binding, Error>
 impl Show for Columns {
     fn for_people(&self) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         if let Some(first) = self.rows.first() {
             table.set_header(first.iter().map(|(name, _)| name.as_str()));
         }

@@ -17,7 +17,6 @@ mod session;
 mod simulate;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use costlake_model::rollup::{Definition, Formula};
 use costlake_model::{BillingPeriod, Metric, Partition, ScopeSlug, Table};
 use costlake_sink::{
-    AuditedObject, BlobRecord, InputObject, Lake, Outcome, PartitionAccount, Publication, Source, TableTotals,
+    AuditedObject, BlobRecord, InputObject, Lake, Outcome, PartitionAccount, Publication, Source,
+    TableTotals, footer_metadata,
 };
 use costlake_transform::rollup::{Partial, Rollup};
 use futures::TryStreamExt;
@@ -194,13 +195,11 @@ impl Publisher<'_> {
             period,
             scope: scope.clone(),
         };
-        let metadata = vec![
-            ("costlake.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("costlake.rows".to_owned(), batches[0].num_rows().to_string()),
-        ];
-        let staged = self.publication.stage_table(batches[0].schema(), &batches, metadata).await?;
-        let audited = self.publication.audit(staged, &TableTotals::of_batches(&batches)).await?;
         let inputs = std::mem::take(&mut month.inputs);
+        let totals = TableTotals::of_batches(&batches);
+        let metadata = footer_metadata(&Source::Lake(inputs.clone()), &totals)?;
+        let staged = self.publication.stage_table(batches[0].schema(), &batches, metadata).await?;
+        let audited = self.publication.audit(staged, &totals).await?;
         let account = PartitionAccount::of_rollup(partition.clone(), inputs, self.now);
         let outcome = self.publication.publish(audited, account).await?;
         let [batch] = batches;

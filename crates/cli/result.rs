@@ -111,7 +111,7 @@ impl RunResult {
 
     fn department_table(&self) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         let mut header = vec!["Month", "Department", "Currency"];
         header.extend(SHOWN.map(|(header, _)| header));
         table.set_header(header.into_iter().enumerate().map(|(at, text)| aligned(at, text.to_owned())));
