@@ -7,8 +7,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Azure Enterprise Agreement cost reports as typed, partitioned Parquet, exact to the last digit.
 #[derive(Debug, Parser)]
-#[command(name = "costlake", version, max_term_width = 100, after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 rights, 4 try later, 5 data check failed, 8 rows quarantined, 9 run again, 130 interrupted.")]
-pub struct Cli {
+#[command(
+    name = "costlake",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 rights, 4 try later, 5 data check failed, 8 rows quarantined, 9 run again, 130 interrupted."
+)]
+pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Command,
     #[command(flatten)]
@@ -17,7 +22,7 @@ pub struct Cli {
 
 /// Flags of every command.
 #[derive(Debug, Args)]
-pub struct Common {
+pub(crate) struct Common {
     /// How results are printed on stdout.
     #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Table)]
     pub output: OutputFormat,
@@ -37,7 +42,7 @@ pub struct Common {
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
+pub(crate) enum OutputFormat {
     /// For people; amounts are rounded to two digits.
     Table,
     /// One JSON document; amounts are exact texts.
@@ -50,7 +55,7 @@ pub enum OutputFormat {
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One JSON object per line.
@@ -59,7 +64,7 @@ pub enum LogFormat {
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ProgressMode {
+pub(crate) enum ProgressMode {
     /// Bars on a terminal, else lines.
     Auto,
     /// Lines.
@@ -70,7 +75,7 @@ pub enum ProgressMode {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Pull, convert, publish and roll up; print the department table.
     Run(RunArgs),
     /// Show what `run` would do; change nothing.
@@ -94,7 +99,7 @@ pub enum Command {
 
 /// Which reports, and where to.
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// The pipeline file.
     #[arg(short, long, env = "COSTLAKE_CONFIG")]
     pub config: Option<PathBuf>,
@@ -112,7 +117,7 @@ pub struct RunArgs {
 
 /// Scopes; given ones replace those of the pipeline file.
 #[derive(Debug, Args)]
-pub struct ScopeArgs {
+pub(crate) struct ScopeArgs {
     /// An enrollment, by its number.
     #[arg(long, value_name = "NUMBER")]
     pub billing_account: Vec<String>,
@@ -132,7 +137,7 @@ pub struct ScopeArgs {
 
 /// How to work, for commands that publish.
 #[derive(Debug, Args)]
-pub struct WorkArgs {
+pub(crate) struct WorkArgs {
     /// The lake: a folder or a file:// URL.
     #[arg(long, value_name = "URL", env = "COSTLAKE_LAKE")]
     pub lake: Option<String>,
@@ -155,7 +160,7 @@ pub struct WorkArgs {
 
 /// Which files, and where to.
 #[derive(Debug, Args)]
-pub struct ConvertArgs {
+pub(crate) struct ConvertArgs {
     /// CSV files, gzipped or not, and folders of them. A folder with an export manifest.json is one
     /// report, with its metric, period and scope.
     #[arg(required = true, value_name = "PATH")]
@@ -178,7 +183,7 @@ pub struct ConvertArgs {
 
 /// Which lake, and which part of it.
 #[derive(Debug, Args)]
-pub struct LakeArgs {
+pub(crate) struct LakeArgs {
     /// The lake: a folder or a file:// URL.
     #[arg(long, value_name = "URL", env = "COSTLAKE_LAKE")]
     pub lake: Option<String>,
@@ -193,7 +198,7 @@ pub struct LakeArgs {
 /// A local Azure.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct SimulateArgs {
+pub(crate) struct SimulateArgs {
     #[command(subcommand)]
     pub command: Option<SimulateCommand>,
     /// Where to listen; port 0 takes a free one.
@@ -223,7 +228,7 @@ pub struct SimulateArgs {
 
 /// The simulated enrollment.
 #[derive(Clone, Debug, Args)]
-pub struct EnrollmentArgs {
+pub(crate) struct EnrollmentArgs {
     /// Chooses names, prices and quantities.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -240,7 +245,7 @@ pub struct EnrollmentArgs {
 
 /// What else the simulator does.
 #[derive(Debug, Subcommand)]
-pub enum SimulateCommand {
+pub(crate) enum SimulateCommand {
     /// Write the cost files of the simulated enrollment.
     Generate {
         /// Rows per metric, over all months.
@@ -259,7 +264,7 @@ pub enum SimulateCommand {
 
 /// Which schema.
 #[derive(Debug, Args)]
-pub struct SchemaArgs {
+pub(crate) struct SchemaArgs {
     /// A table (cost_line_items, quarantine, department_month) or a cost file.
     #[arg(default_value = "cost_line_items", value_name = "TABLE|FILE")]
     pub subject: String,

@@ -18,7 +18,7 @@ use crate::args::{RunArgs, ScopeArgs, WorkArgs};
 use crate::error::Error;
 
 /// A run, with every question answered.
-pub struct Plan {
+pub(crate) struct Plan {
     /// The scopes, sorted by slug.
     pub scopes: Vec<Scope>,
     /// The months, sorted.
@@ -34,7 +34,7 @@ pub struct Plan {
 /// A pipeline file as written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PipelineFile {
+pub(crate) struct PipelineFile {
     azure: Option<AzureFile>,
     #[serde(default, rename = "scope")]
     scopes: Vec<ScopeFile>,
@@ -141,7 +141,7 @@ impl PipelineFile {
     ///
     /// # Errors
     /// If it cannot be read, is no TOML, or has unknown keys or inline secrets.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Error::usage(
                 format!("cannot read the pipeline file {}: {error}", path.display()),
@@ -160,7 +160,7 @@ impl PipelineFile {
     ///
     /// # Errors
     /// What is missing or wrong, with what would do.
-    pub fn plan(&self, args: &RunArgs, today: NaiveDate) -> Result<Plan, Error> {
+    pub(crate) fn plan(&self, args: &RunArgs, today: NaiveDate) -> Result<Plan, Error> {
         let scopes = self.scopes(&args.scopes)?;
         check_scopes(&scopes)?;
         let pull = self.pull.as_ref();
@@ -176,7 +176,9 @@ impl PipelineFile {
         }
         let metrics = match &args.metric {
             Some(metric) => vec![metric.clone()],
-            None => pull.and_then(|pull| pull.metrics.clone()).unwrap_or_else(|| vec!["both".to_owned()]),
+            None => pull
+                .and_then(|pull| pull.metrics.clone())
+                .unwrap_or_else(|| vec!["both".to_owned()]),
         };
         Ok(Plan {
             scopes,
@@ -191,7 +193,7 @@ impl PipelineFile {
     ///
     /// # Errors
     /// If neither flag, environment nor file names one.
-    pub fn lake(&self, given: Option<&str>) -> Result<String, Error> {
+    pub(crate) fn lake(&self, given: Option<&str>) -> Result<String, Error> {
         match (given, &self.lake) {
             (Some(given), _) => Ok(given.to_owned()),
             (None, Some(lake)) => self.text("lake.url", &lake.url),
@@ -206,15 +208,20 @@ impl PipelineFile {
     ///
     /// # Errors
     /// The definition that cannot be used.
-    pub fn definitions(&self, args: &WorkArgs) -> Result<Vec<Arc<Definition>>, Error> {
+    pub(crate) fn definitions(&self, args: &WorkArgs) -> Result<Vec<Arc<Definition>>, Error> {
         let of_file = || self.rollups.iter().map(|rollup| self.directory.join(&rollup.definition));
-        let paths: Vec<PathBuf> =
-            if args.definitions.is_empty() { of_file().collect() } else { args.definitions.clone() };
+        let paths: Vec<PathBuf> = if args.definitions.is_empty() {
+            of_file().collect()
+        } else {
+            args.definitions.clone()
+        };
         if paths.is_empty() {
             return Ok(vec![Arc::new(department_month()?)]);
         }
-        let definitions: Vec<_> =
-            paths.iter().map(|path| read_definition(path).map(Arc::new)).collect::<Result<_, _>>()?;
+        let definitions: Vec<_> = paths
+            .iter()
+            .map(|path| read_definition(path).map(Arc::new))
+            .collect::<Result<_, _>>()?;
         let mut names = std::collections::BTreeSet::new();
         match definitions.iter().find(|definition| !names.insert(definition.name.as_str())) {
             Some(twice) => Err(Error::usage(
@@ -229,14 +236,15 @@ impl PipelineFile {
     ///
     /// # Errors
     /// What is missing: the section, a variable, a file.
-    pub fn azure(&self) -> Result<(FetchConfig, Credentials), Error> {
+    pub(crate) fn azure(&self) -> Result<(FetchConfig, Credentials), Error> {
         let azure = self.azure.as_ref().ok_or_else(|| {
             Error::usage("the pipeline file has no [azure] section", "see pipelines/ea-daily.toml")
         })?;
         let mut config = FetchConfig::new(self.endpoints(azure)?);
         if let Some(pull) = &self.pull {
             config.client_type = pull.client_type.clone().unwrap_or(config.client_type);
-            config.concurrent_requests = pull.concurrent_requests.unwrap_or(config.concurrent_requests);
+            config.concurrent_requests =
+                pull.concurrent_requests.unwrap_or(config.concurrent_requests);
         }
         let credentials = match &azure.auth {
             AuthFile::BearerToken { token } => {
@@ -268,7 +276,9 @@ impl PipelineFile {
         let storage = match &azure.storage_endpoints {
             Some(values) => values
                 .iter()
-                .map(|value| Ok(self.text("azure.storage_endpoints", value)?.parse::<StorageHost>()?))
+                .map(|value| {
+                    Ok(self.text("azure.storage_endpoints", value)?.parse::<StorageHost>()?)
+                })
                 .collect::<Result<_, Error>>()?,
             None => public.storage().to_vec(),
         };
@@ -334,15 +344,16 @@ impl PipelineFile {
 
     fn referred(&self, key: &str, reference: &Reference) -> Result<String, Error> {
         match (&reference.env, &reference.file) {
-            (Some(variable), None) => std::env::var(variable)
-                .ok()
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| {
+            (Some(variable), None) => {
+                std::env::var(variable).ok().filter(|value| !value.is_empty()).ok_or_else(|| {
                     Error::usage(
-                        format!("{key} refers to the environment variable {variable}, which is not set"),
+                        format!(
+                            "{key} refers to the environment variable {variable}, which is not set"
+                        ),
                         format!("set {variable} before the call"),
                     )
-                }),
+                })
+            }
             (None, Some(file)) => {
                 let path = self.directory.join(file);
                 let text = std::fs::read_to_string(&path);
@@ -364,7 +375,7 @@ impl PipelineFile {
 ///
 /// # Errors
 /// None in practice: the text is part of the program.
-pub fn department_month() -> Result<Definition, Error> {
+pub(crate) fn department_month() -> Result<Definition, Error> {
     const TEXT: &str = include_str!("../../pipelines/rollups/department_month.toml");
     Definition::parse(TEXT).map_err(|error| Error::Internal(error.to_string()))
 }
@@ -375,10 +386,8 @@ fn read_definition(path: &Path) -> Result<Definition, Error> {
         path: path.to_owned(),
         source,
     })?;
-    Definition::parse(&text).map_err(|source| Error::Configuration {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })
+    Definition::parse(&text)
+        .map_err(|source| Error::Configuration { path: path.to_owned(), source: Box::new(source) })
 }
 
 fn scopes_of_args(args: &ScopeArgs) -> Result<Vec<Scope>, Error> {
@@ -402,7 +411,9 @@ fn scopes_of_args(args: &ScopeArgs) -> Result<Vec<Scope>, Error> {
         .chain(args.subscription.iter().map(|id| Scope::subscription(id)))
         .chain(args.paths.iter().map(|path| path.parse()));
     scopes
-        .map(|scope| scope.map_err(|error| Error::usage(error.to_string(), "see `costlake run --help`")))
+        .map(|scope| {
+            scope.map_err(|error| Error::usage(error.to_string(), "see `costlake run --help`"))
+        })
         .collect()
 }
 
@@ -426,7 +437,9 @@ fn check_scopes(scopes: &[Scope]) -> Result<(), Error> {
     let levels: std::collections::BTreeSet<&str> = scopes.iter().map(level).collect();
     match levels.into_iter().collect::<Vec<_>>().as_slice() {
         [first, second, ..] => Err(Error::usage(
-            format!("scopes may overlap: {first} can contain {second}, and its charges would count twice"),
+            format!(
+                "scopes may overlap: {first} can contain {second}, and its charges would count twice"
+            ),
             "pull them into lakes of their own",
         )),
         _ => Ok(()),
@@ -437,7 +450,7 @@ fn check_scopes(scopes: &[Scope]) -> Result<(), Error> {
 ///
 /// # Errors
 /// The text that is none.
-pub fn parse_metrics(texts: &[String]) -> Result<Vec<Metric>, Error> {
+pub(crate) fn parse_metrics(texts: &[String]) -> Result<Vec<Metric>, Error> {
     let mut metrics = Vec::new();
     for text in texts {
         match text.as_str() {
@@ -457,7 +470,10 @@ pub fn parse_metrics(texts: &[String]) -> Result<Vec<Metric>, Error> {
 ///
 /// # Errors
 /// The text that is none, or a range that ends before it starts.
-pub fn parse_periods(texts: &[String], today: NaiveDate) -> Result<Vec<BillingPeriod>, Error> {
+pub(crate) fn parse_periods(
+    texts: &[String],
+    today: NaiveDate,
+) -> Result<Vec<BillingPeriod>, Error> {
     let open = BillingPeriod::of(today);
     let mut periods = Vec::new();
     for text in texts {
@@ -509,7 +525,7 @@ fn parse_range(text: &str) -> Result<(BillingPeriod, BillingPeriod), Error> {
 ///
 /// # Errors
 /// If it is none.
-pub fn parse_bytes(text: &str) -> Result<u64, Error> {
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, Error> {
     let upper = text.trim().to_ascii_uppercase();
     let (digits, unit) = MEMORY_UNITS
         .into_iter()
@@ -520,7 +536,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, Error> {
 }
 
 /// The longest look-back of the Cost Details API (`azure-apis.md`, 1).
-pub const MAX_LOOK_BACK: TimeDelta = TimeDelta::days(13 * 31);
+pub(crate) const MAX_LOOK_BACK: TimeDelta = TimeDelta::days(13 * 31);
 
 #[cfg(test)]
 mod tests {
@@ -558,7 +574,10 @@ mod tests {
         let department = scope("/providers/Microsoft.Billing/departments/2");
         assert!(check_scopes(&[account.clone(), department.clone()]).is_err());
         assert!(check_scopes(&[account.clone(), account]).is_err());
-        assert!(check_scopes(&[department, scope("/providers/Microsoft.Billing/departments/3")]).is_ok());
+        assert!(
+            check_scopes(&[department, scope("/providers/Microsoft.Billing/departments/3")])
+                .is_ok()
+        );
     }
 
     #[test]

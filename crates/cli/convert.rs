@@ -29,7 +29,10 @@ struct Placed {
 ///
 /// # Errors
 /// Wrong usage, a file that is refused, or the lake.
-pub async fn convert(args: &ConvertArgs, progress: Arc<Progress>) -> Result<RunResult, Error> {
+pub(crate) async fn convert(
+    args: &ConvertArgs,
+    progress: Arc<Progress>,
+) -> Result<RunResult, Error> {
     let started_at = Utc::now();
     let given = Given::of(args)?;
     let pipeline = PipelineFile::default();
@@ -38,7 +41,8 @@ pub async fn convert(args: &ConvertArgs, progress: Arc<Progress>) -> Result<RunR
     let (reports, superseded) = inputs::find_reports(&args.paths)?;
     check_given(&given, &reports)?;
     for folder in superseded {
-        progress.say(&format!("skipped {}: a newer run of the same report is there", folder.display()));
+        progress
+            .say(&format!("skipped {}: a newer run of the same report is there", folder.display()));
     }
     let memory_limit = config::parse_bytes(&args.work.memory_limit)?;
     let strict = args.work.strict_decimals;
@@ -48,14 +52,17 @@ pub async fn convert(args: &ConvertArgs, progress: Arc<Progress>) -> Result<RunR
     let publication = session::begin(&lake, started_at).await?;
     let mut placed = Vec::new();
     for files in reports {
-        let (metric, scope, period) = (files.metric.or(given.metric), files.scope.clone(), files.period);
+        let (metric, scope, period) =
+            (files.metric.or(given.metric), files.scope.clone(), files.period);
         let metric = metric.ok_or_else(metric_missing)?;
         let report = report_of(&files, metric, &given);
         let name = report.name.clone();
         let ingested = engine.ingest(&publication, report).await?;
         let facts = &ingested.account.facts;
         placed.push(Placed {
-            scope: scope.or_else(|| given.scope.clone()).map_or_else(|| scope_of_rows(facts, &name), Ok)?,
+            scope: scope
+                .or_else(|| given.scope.clone())
+                .map_or_else(|| scope_of_rows(facts, &name), Ok)?,
             period: period.or(given.period).map_or_else(|| period_of_rows(facts, &name), Ok)?,
             ingested,
         });
@@ -174,7 +181,10 @@ fn period_of_rows(facts: &RowFacts, name: &str) -> Result<BillingPeriod, Error> 
     let periods: Vec<&BillingPeriod> = facts.periods.iter().collect();
     match periods.as_slice() {
         [period] => Ok(**period),
-        [] => Err(Error::usage(format!("{name}: no row says which month it belongs to"), "add --period 2025-07")),
+        [] => Err(Error::usage(
+            format!("{name}: no row says which month it belongs to"),
+            "add --period 2025-07",
+        )),
         [first, .., last] => Err(Error::usage(
             format!("{name}: rows of {} months, {first} to {last}", periods.len()),
             "give the files of one month at a time, or add --period 2025-07",
@@ -193,14 +203,21 @@ fn scope_of_rows(facts: &RowFacts, name: &str) -> Result<ScopeSlug, Error> {
             "give the files of one at a time, or add --scope-name NAME",
         ));
     }
-    let account = one(&facts.billing_accounts)
-        .map(|id| Scope::billing_account(&id).map_or_else(|_| ScopeSlug::from_name(&id), |scope| scope.slug()));
+    let account = one(&facts.billing_accounts).map(|id| {
+        Scope::billing_account(&id).map_or_else(|_| ScopeSlug::from_name(&id), |scope| scope.slug())
+    });
     let subscription = || {
         let id = one(&facts.subscriptions)?;
-        Some(Scope::subscription(&id).map_or_else(|_| ScopeSlug::from_name(&id), |scope| scope.slug()))
+        Some(
+            Scope::subscription(&id)
+                .map_or_else(|_| ScopeSlug::from_name(&id), |scope| scope.slug()),
+        )
     };
     account.or_else(subscription).ok_or_else(|| {
-        Error::usage(format!("{name}: no row says which scope it belongs to"), "add --scope-name NAME")
+        Error::usage(
+            format!("{name}: no row says which scope it belongs to"),
+            "add --scope-name NAME",
+        )
     })
 }
 
@@ -210,7 +227,10 @@ fn check_distinct(placed: &[Placed]) -> Result<(), Error> {
         let metric = report.ingested.account.metric;
         if !seen.insert((&report.scope, report.period, metric)) {
             return Err(Error::usage(
-                format!("several reports are {metric} costs of {} for {}", report.scope, report.period),
+                format!(
+                    "several reports are {metric} costs of {} for {}",
+                    report.scope, report.period
+                ),
                 "a partition is replaced whole: give its files together, without another report of the same month",
             ));
         }

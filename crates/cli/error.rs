@@ -12,7 +12,7 @@ use crate::exit::ExitCode;
 
 /// An error of the program, with what the user can do about it.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// Wrong usage or configuration.
     #[error("{message}")]
     Usage {
@@ -125,15 +125,12 @@ pub enum Error {
 
 impl Error {
     /// Wrong usage, with a hint.
-    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Usage {
-            message: message.into(),
-            hint: Some(hint.into()),
-        }
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: Some(hint.into()) }
     }
 
     /// The exit code.
-    pub fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage { .. } | Self::Configuration { .. } => ExitCode::Usage,
             Self::File { .. } | Self::Simulator(_) | Self::Internal(_) => ExitCode::Failed,
@@ -164,7 +161,7 @@ impl Error {
     }
 
     /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Usage { hint, .. } => return hint.clone(),
             Self::Refused { source, .. } => source.hint()?,
@@ -177,14 +174,16 @@ impl Error {
                 "Azure answered without data: run again later; nothing was published for this month"
             }
             Self::Damaged { .. } => "fetch the file again",
-            Self::Unproven { .. } => "publish the month again with `costlake run` or `costlake convert`",
+            Self::Unproven { .. } => {
+                "publish the month again with `costlake run` or `costlake convert`"
+            }
             _ => return None,
         };
         Some(hint.to_owned())
     }
 
     /// The text for people: what failed, the causes below it, and a hint.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut text = String::new();
         if let Self::Several(errors) = self {
             for error in errors {
@@ -212,12 +211,14 @@ fn fetch_hint(error: &fetch::Error) -> Option<&'static str> {
         fetch::Error::Authorization { .. } => Some(
             "the caller needs Cost Management Reader on a subscription, or Enterprise Reader on the billing account",
         ),
-        fetch::Error::Throttled { .. } | fetch::Error::Unavailable { .. } | fetch::Error::PollDeadline { .. } => {
+        fetch::Error::Throttled { .. }
+        | fetch::Error::Unavailable { .. }
+        | fetch::Error::PollDeadline { .. } => {
             Some("try again later: nothing was published for this month, and the lake is as it was")
         }
-        fetch::Error::UnexpectedPage { .. } => {
-            Some("a proxy or a sign-in page answered in place of Azure: check proxy settings and endpoints")
-        }
+        fetch::Error::UnexpectedPage { .. } => Some(
+            "a proxy or a sign-in page answered in place of Azure: check proxy settings and endpoints",
+        ),
         _ => None,
     }
 }
@@ -225,11 +226,7 @@ fn fetch_hint(error: &fetch::Error) -> Option<&'static str> {
 /// Escapes control characters of texts from outside; line breaks stay.
 fn printable(text: &str) -> String {
     let escape = |c: char| {
-        if c.is_control() && c != '\n' {
-            c.escape_default().to_string()
-        } else {
-            c.to_string()
-        }
+        if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() }
     };
     text.chars().map(escape).collect()
 }
@@ -244,16 +241,18 @@ mod tests {
             report: "actual 2025-07".to_owned(),
             source: Box::new(Error::Refused {
                 file: "part_0.csv".to_owned(),
-                source: transform::Error::UnclosedQuote {
-                    record: 3,
-                    byte_offset: 99,
-                },
+                source: transform::Error::UnclosedQuote { record: 3, byte_offset: 99 },
             }),
         };
         assert_eq!(error.exit_code(), ExitCode::DataCheck);
         let text = error.render();
-        assert!(text.starts_with("error: actual 2025-07\n  because: part_0.csv\n  because: the file ends inside quotes"));
-        assert!(text.trim_end().ends_with("hint: the file was cut or damaged on its way: fetch it again"));
+        assert!(text.starts_with(
+            "error: actual 2025-07\n  because: part_0.csv\n  because: the file ends inside quotes"
+        ));
+        assert!(
+            text.trim_end()
+                .ends_with("hint: the file was cut or damaged on its way: fetch it again")
+        );
     }
 
     #[test]

@@ -21,8 +21,8 @@ use costlake_model::ledger::Ledger;
 use costlake_model::rollup::Definition;
 use costlake_model::{BillingPeriod, Metric};
 use costlake_sink::{
-    BlobName, BlobRecord, EncodedRowGroup, ObjectWriter, Publication, RowGroupEncoder, Sha256Digest,
-    Source, StagedObject, TableTotals, footer_metadata,
+    BlobName, BlobRecord, EncodedRowGroup, ObjectWriter, Publication, RowGroupEncoder,
+    Sha256Digest, Source, StagedObject, TableTotals, footer_metadata,
 };
 use costlake_transform::blob::DEFAULT_CHUNK_BYTES;
 use costlake_transform::rollup::{Partial, Rollup};
@@ -35,7 +35,7 @@ use crate::error::Error;
 use crate::progress::{Bar, Progress};
 
 /// The machinery that all reports of a run share.
-pub struct Engine {
+pub(crate) struct Engine {
     pool: rayon::ThreadPool,
     chunks_in_flight: usize,
     line_items: Arc<RowGroupEncoder>,
@@ -46,7 +46,7 @@ pub struct Engine {
 }
 
 /// What to read as one report.
-pub struct Report {
+pub(crate) struct Report {
     /// What to call it.
     pub name: String,
     /// The view that it shows.
@@ -60,7 +60,7 @@ pub struct Report {
 }
 
 /// A blob that can be opened once.
-pub struct Blob {
+pub(crate) struct Blob {
     /// Its name, without secrets.
     pub name: String,
     /// Opens it, decompressed; called on a thread that may block.
@@ -70,7 +70,7 @@ pub struct Blob {
 }
 
 /// A report that lies staged in the lake, not yet visible.
-pub struct Ingested {
+pub(crate) struct Ingested {
     /// The line items.
     pub staged: StagedObject,
     /// Rows that could not be typed, if any.
@@ -80,7 +80,7 @@ pub struct Ingested {
 }
 
 /// What was read of a report.
-pub struct ReportAccount {
+pub(crate) struct ReportAccount {
     /// The view that it shows.
     pub metric: Metric,
     /// The account of all blobs.
@@ -97,7 +97,7 @@ pub struct ReportAccount {
 
 /// What the rows say about themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RowFacts {
+pub(crate) struct RowFacts {
     /// Months: of the period start where it is given, else of the charge date.
     pub periods: BTreeSet<BillingPeriod>,
     /// Billing accounts.
@@ -118,7 +118,7 @@ impl Engine {
     ///
     /// # Errors
     /// If threads cannot be started, or the limit is too small for one chunk.
-    pub fn new(
+    pub(crate) fn new(
         jobs: Option<NonZeroUsize>,
         memory_limit: u64,
         definitions: Vec<Arc<Definition>>,
@@ -151,12 +151,12 @@ impl Engine {
     }
 
     /// The rollups that are summed on the way.
-    pub fn definitions(&self) -> &[Arc<Definition>] {
+    pub(crate) fn definitions(&self) -> &[Arc<Definition>] {
         &self.definitions
     }
 
     /// The progress display.
-    pub fn progress(&self) -> &Arc<Progress> {
+    pub(crate) fn progress(&self) -> &Arc<Progress> {
         &self.progress
     }
 
@@ -165,7 +165,11 @@ impl Engine {
     /// # Errors
     /// The first blob, in order, that is refused or breaks off; a figure that does not balance; the
     /// lake.
-    pub async fn ingest(&self, publication: &Publication, report: Report) -> Result<Ingested, Error> {
+    pub(crate) async fn ingest(
+        &self,
+        publication: &Publication,
+        report: Report,
+    ) -> Result<Ingested, Error> {
         let (name, metric) = (report.name.clone(), report.metric);
         let bar = self.progress.report(&name, report.stored_bytes);
         let (cuts_sender, mut cuts) = mpsc::channel(1);
@@ -216,13 +220,19 @@ impl Engine {
                 };
                 self.pool.spawn(move || {
                     // The receiver is gone only when the whole run is.
-                    drop(sender.send(work.run(&file, &chunk).map(Step::Chunk)));
+                    drop(
+                        sender.send(
+                            work.run(&file, &chunk).map(|worked| Step::Chunk(Box::new(worked))),
+                        ),
+                    );
                 });
             }
             Cut::End(end) => drop(sender.send(Ok(Step::End(end)))),
         }
         async move {
-            receiver.await.unwrap_or_else(|_| Err(Error::Internal("a worker thread died".to_owned())))
+            receiver
+                .await
+                .unwrap_or_else(|_| Err(Error::Internal("a worker thread died".to_owned())))
         }
     }
 }
@@ -262,10 +272,7 @@ fn cut_blob(
     cuts: &mpsc::Sender<Result<Cut, Error>>,
 ) -> Result<(), Error> {
     let file: Arc<str> = Arc::from(blob.name.as_str());
-    let refused = |source| Error::Refused {
-        file: file.to_string(),
-        source,
-    };
+    let refused = |source| Error::Refused { file: file.to_string(), source };
     let mut source = (blob.open)()?;
     let mut reader = BlobReader::new(BlobOptions {
         ordinal: i32::try_from(ordinal).unwrap_or(i32::MAX),
@@ -275,10 +282,7 @@ fn cut_blob(
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; READ_BYTES];
     let send = |chunk: Chunk| {
-        let cut = Cut::Chunk {
-            file: Arc::clone(&file),
-            chunk,
-        };
+        let cut = Cut::Chunk { file: Arc::clone(&file), chunk };
         cuts.blocking_send(Ok(cut)).map_err(|_| Error::Interrupted)
     };
     loop {
@@ -311,13 +315,10 @@ fn cut_blob(
 }
 
 /// Returns an error that came through `Read`: of a download, our own; else the file is damaged.
-pub fn read_error(file: &str, error: std::io::Error) -> Error {
+pub(crate) fn read_error(file: &str, error: std::io::Error) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => error,
-        Err(error) => Error::Damaged {
-            file: file.to_owned(),
-            problem: error.to_string(),
-        },
+        Err(error) => Error::Damaged { file: file.to_owned(), problem: error.to_string() },
     }
 }
 
@@ -331,7 +332,7 @@ struct Work {
 
 /// A result, in the order of the source.
 enum Step {
-    Chunk(WorkedChunk),
+    Chunk(Box<WorkedChunk>),
     End(BlobEnd),
 }
 
@@ -345,10 +346,8 @@ struct WorkedChunk {
 
 impl Work {
     fn run(&self, file: &str, chunk: &Chunk) -> Result<WorkedChunk, Error> {
-        let decoded = chunk.decode().map_err(|source| Error::Refused {
-            file: file.to_owned(),
-            source,
-        })?;
+        let decoded =
+            chunk.decode().map_err(|source| Error::Refused { file: file.to_owned(), source })?;
         let partials = self
             .definitions
             .iter()
@@ -390,7 +389,7 @@ struct Staging<'a> {
 impl Staging<'_> {
     async fn take(&mut self, step: Step) -> Result<(), Error> {
         match step {
-            Step::Chunk(chunk) => self.take_chunk(chunk).await,
+            Step::Chunk(chunk) => self.take_chunk(*chunk).await,
             Step::End(end) => self.end_blob(end),
         }
     }
@@ -427,10 +426,7 @@ impl Staging<'_> {
                 .map(|rows| format!("it has {} rows, its manifest says {rows}", ledger.records))
         };
         if let Some(problem) = problem {
-            return Err(Error::Damaged {
-                file: end.name,
-                problem,
-            });
+            return Err(Error::Damaged { file: end.name, problem });
         }
         self.blobs.push(BlobRecord {
             ordinal: u32::try_from(self.blobs.len()).unwrap_or(u32::MAX),
@@ -447,14 +443,15 @@ impl Staging<'_> {
     }
 
     async fn finish(self, name: &str, metric: Metric, strict: bool) -> Result<Ingested, Error> {
-        self.ledger.check().map_err(|source| Error::Conservation {
-            report: name.to_owned(),
-            source,
-        })?;
+        self.ledger
+            .check()
+            .map_err(|source| Error::Conservation { report: name.to_owned(), source })?;
         if strict && let Some((column, totals)) = rounded(&self.ledger) {
             return Err(Error::Damaged {
                 file: name.to_owned(),
-                problem: format!("{totals} values of {column} have more than 24 fraction digits, and --strict-decimals is set"),
+                problem: format!(
+                    "{totals} values of {column} have more than 24 fraction digits, and --strict-decimals is set"
+                ),
             });
         }
         // Whether blobs came from Azure or from disk does not matter: the same bill, the same bytes.
@@ -477,11 +474,7 @@ impl Staging<'_> {
             unknown_columns: self.unknown_columns.into_iter().collect(),
             facts: self.facts,
         };
-        Ok(Ingested {
-            staged,
-            quarantine,
-            account,
-        })
+        Ok(Ingested { staged, quarantine, account })
     }
 }
 
@@ -509,11 +502,13 @@ impl RowFacts {
 }
 
 fn periods(batch: &RecordBatch) -> BTreeSet<BillingPeriod> {
-    let days = |column| Some(batch.column_by_name(column)?.as_primitive_opt::<Date32Type>()?.iter());
+    let days =
+        |column| Some(batch.column_by_name(column)?.as_primitive_opt::<Date32Type>()?.iter());
     let (Some(starts), Some(dates)) = (days("billing_period_start"), days("charge_date")) else {
         return BTreeSet::new();
     };
-    let mut distinct: Vec<i32> = starts.zip(dates).filter_map(|(start, date)| start.or(date)).collect();
+    let mut distinct: Vec<i32> =
+        starts.zip(dates).filter_map(|(start, date)| start.or(date)).collect();
     distinct.sort_unstable();
     distinct.dedup();
     distinct.into_iter().filter_map(NaiveDate::from_epoch_days).map(BillingPeriod::of).collect()
@@ -522,7 +517,9 @@ fn periods(batch: &RecordBatch) -> BTreeSet<BillingPeriod> {
 /// The distinct values of a text column: those of its dictionary.
 fn texts(batch: &RecordBatch, column: &str) -> BTreeSet<String> {
     let dictionary = batch.column_by_name(column).and_then(|a| a.as_dictionary_opt::<Int32Type>());
-    let Some(dictionary) = dictionary.filter(|dictionary| dictionary.null_count() < dictionary.len()) else {
+    let Some(dictionary) =
+        dictionary.filter(|dictionary| dictionary.null_count() < dictionary.len())
+    else {
         return BTreeSet::new();
     };
     dictionary.values().as_string::<i32>().iter().flatten().map(str::to_owned).collect()

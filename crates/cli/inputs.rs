@@ -16,7 +16,7 @@ use crate::error::Error;
 
 /// The files of one report.
 #[derive(Debug, PartialEq, Eq)]
-pub struct FileReport {
+pub(crate) struct FileReport {
     /// The metric, if a manifest names it.
     pub metric: Option<Metric>,
     /// The period, if a manifest names it.
@@ -29,9 +29,12 @@ pub struct FileReport {
     submitted: String,
 }
 
+/// What report a manifest is of: two manifests with the same are runs of one report.
+type ReportKey = (Option<Metric>, Option<BillingPeriod>, Option<ScopeSlug>);
+
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputFile {
+pub(crate) struct InputFile {
     /// Where it lies.
     pub path: PathBuf,
     /// Its size as stored, if a manifest says it.
@@ -80,14 +83,13 @@ const MANIFEST_NAMES: [&str; 2] = ["manifest.json", "_manifest.json"];
 ///
 /// # Errors
 /// A path that is not there, a manifest that cannot be read, or no file at all.
-pub fn find_reports(paths: &[PathBuf]) -> Result<(Vec<FileReport>, Vec<PathBuf>), Error> {
+pub(crate) fn find_reports(paths: &[PathBuf]) -> Result<(Vec<FileReport>, Vec<PathBuf>), Error> {
     let mut loose = Vec::new();
     let mut folders = Vec::new();
     for path in paths {
         collect(path, &mut loose, &mut folders)?;
     }
-    let mut newest: BTreeMap<(Option<Metric>, Option<BillingPeriod>, Option<ScopeSlug>), (FileReport, PathBuf)> =
-        BTreeMap::new();
+    let mut newest: BTreeMap<ReportKey, (FileReport, PathBuf)> = BTreeMap::new();
     let mut superseded = Vec::new();
     for folder in folders {
         let report = read_manifest(&folder)?;
@@ -114,38 +116,38 @@ pub fn find_reports(paths: &[PathBuf]) -> Result<(Vec<FileReport>, Vec<PathBuf>)
         });
     }
     if reports.is_empty() {
-        return Err(Error::usage("there is no cost file below the given paths", "give .csv or .csv.gz files, or folders of them"));
+        return Err(Error::usage(
+            "there is no cost file below the given paths",
+            "give .csv or .csv.gz files, or folders of them",
+        ));
     }
     Ok((reports, superseded))
 }
 
-fn collect(path: &Path, loose: &mut Vec<InputFile>, folders: &mut Vec<PathBuf>) -> Result<(), Error> {
-    let failed = |source| Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
+fn collect(
+    path: &Path,
+    loose: &mut Vec<InputFile>,
+    folders: &mut Vec<PathBuf>,
+) -> Result<(), Error> {
+    let failed = |source| Error::File { action: "read", path: path.to_owned(), source };
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::usage(
-            format!("there is no file or folder {}", path.display()),
-            "check the path",
-        ),
+        io::ErrorKind::NotFound => {
+            Error::usage(format!("there is no file or folder {}", path.display()), "check the path")
+        }
         _ => failed(error),
     })?;
     if !metadata.is_dir() {
         if is_manifest(path) {
             folders.push(path.to_owned());
         } else {
-            loose.push(InputFile {
-                path: path.to_owned(),
-                bytes: None,
-                rows: None,
-            });
+            loose.push(InputFile { path: path.to_owned(), bytes: None, rows: None });
         }
         return Ok(());
     }
     let mut entries = std::fs::read_dir(path)
-        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>())
+        .and_then(|entries| {
+            entries.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>()
+        })
         .map_err(failed)?;
     entries.sort();
     if let Some(manifest) = entries.iter().find(|entry| is_manifest(entry)) {
@@ -175,9 +177,12 @@ fn read_manifest(path: &Path) -> Result<FileReport, Error> {
         path: path.to_owned(),
         source,
     };
-    let manifest: ManifestFile = serde_json::from_slice(&text).map_err(|error| wrong(Box::new(error)))?;
+    let manifest: ManifestFile =
+        serde_json::from_slice(&text).map_err(|error| wrong(Box::new(error)))?;
     if manifest.blob_count.is_some_and(|count| count != manifest.blobs.len() as u64) {
-        return Err(wrong(format!("blobCount is not the number of blobs, {}", manifest.blobs.len()).into()));
+        return Err(wrong(
+            format!("blobCount is not the number of blobs, {}", manifest.blobs.len()).into(),
+        ));
     }
     let metric = manifest.export_config.kind.parse().map_err(|error| wrong(Box::new(error)))?;
     let start = manifest.run_info.start_date.get(..7).unwrap_or_default();
@@ -216,12 +221,8 @@ fn blob_path(folder: &Path, blob_name: &str) -> PathBuf {
 ///
 /// # Errors
 /// If it cannot be opened, or is not as long as its manifest says.
-pub fn open(file: &InputFile) -> Result<Box<dyn Read + Send>, Error> {
-    let failed = |source| Error::File {
-        action: "read",
-        path: file.path.clone(),
-        source,
-    };
+pub(crate) fn open(file: &InputFile) -> Result<Box<dyn Read + Send>, Error> {
+    let failed = |source| Error::File { action: "read", path: file.path.clone(), source };
     let opened = File::open(&file.path).map_err(failed)?;
     let length = opened.metadata().map_err(failed)?.len();
     if let Some(expected) = file.bytes.filter(|expected| *expected != length) {
@@ -237,7 +238,7 @@ pub fn open(file: &InputFile) -> Result<Box<dyn Read + Send>, Error> {
 ///
 /// # Errors
 /// If the first bytes cannot be read.
-pub fn decompressed(mut source: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+pub(crate) fn decompressed(mut source: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
     const MAGIC: [u8; 2] = [0x1f, 0x8b];
     let mut start = [0; MAGIC.len()];
     let mut length = 0;
@@ -262,8 +263,14 @@ mod tests {
     #[test]
     fn exports_name_their_scope() {
         for (id, slug) in [
-            ("/providers/Microsoft.Billing/billingAccounts/12/providers/Microsoft.CostManagement/exports/daily", "billing-account-12"),
-            ("subscriptions/ab-1/providers/microsoft.costmanagement/exports/x", "subscription-ab-1"),
+            (
+                "/providers/Microsoft.Billing/billingAccounts/12/providers/Microsoft.CostManagement/exports/daily",
+                "billing-account-12",
+            ),
+            (
+                "subscriptions/ab-1/providers/microsoft.costmanagement/exports/x",
+                "subscription-ab-1",
+            ),
             ("somewhere else", "somewhere-else"),
         ] {
             assert_eq!(scope_of_export(id).as_str(), slug);

@@ -29,7 +29,7 @@ async fn open_lake(args: &LakeArgs) -> Result<(Lake, Vec<BillingPeriod>), Error>
 }
 
 /// What the lake holds.
-pub struct Status {
+pub(crate) struct Status {
     lake: String,
     partitions: Vec<PartitionStatus>,
 }
@@ -38,14 +38,11 @@ pub struct Status {
 ///
 /// # Errors
 /// Wrong usage, or the lake.
-pub async fn status(args: &LakeArgs) -> Result<Status, Error> {
+pub(crate) async fn status(args: &LakeArgs) -> Result<Status, Error> {
     let (lake, periods) = open_lake(args).await?;
     let mut partitions = lake.status().await?;
     partitions.retain(|status| periods.is_empty() || periods.contains(&status.partition.period));
-    Ok(Status {
-        lake: lake.location().to_owned(),
-        partitions,
-    })
+    Ok(Status { lake: lake.location().to_owned(), partitions })
 }
 
 impl Show for Status {
@@ -54,8 +51,18 @@ impl Show for Status {
             return format!("{} holds nothing\n", self.lake);
         }
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(["Table", "Metric", "Month", "Scope", "Rows", "Cost", "Charges up to", "Quarantined", "Published"]);
+        table.load_style(presets::UTF8_BORDERS_ONLY);
+        table.set_header([
+            "Table",
+            "Metric",
+            "Month",
+            "Scope",
+            "Rows",
+            "Cost",
+            "Charges up to",
+            "Quarantined",
+            "Published",
+        ]);
         for status in &self.partitions {
             let partition = &status.partition;
             table.add_row([
@@ -79,7 +86,8 @@ impl Show for Status {
     }
 
     fn to_json(&self) -> Value {
-        let rows: Vec<Value> = self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
+        let rows: Vec<Value> =
+            self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
         json!({ "lake": self.lake, "partitions": rows })
     }
 
@@ -89,14 +97,19 @@ impl Show for Status {
 }
 
 fn costs(status: &PartitionStatus) -> String {
-    let cost = |(currency, cost): (&String, &ExactSum)| format!("{} {currency}", output::rounded(*cost, 2));
+    let cost = |(currency, cost): (&String, &ExactSum)| {
+        format!("{} {currency}", output::rounded(*cost, 2))
+    };
     status.cost_by_currency.iter().map(cost).collect::<Vec<_>>().join(", ")
 }
 
 fn status_row(status: &PartitionStatus) -> Row {
     let partition = &status.partition;
-    let cost: Map<String, Value> =
-        status.cost_by_currency.iter().map(|(c, cost)| (c.clone(), Value::from(cost.to_string()))).collect();
+    let cost: Map<String, Value> = status
+        .cost_by_currency
+        .iter()
+        .map(|(c, cost)| (c.clone(), Value::from(cost.to_string())))
+        .collect();
     let fields = [
         ("table", Value::from(partition.table.name())),
         ("metric", Value::from(partition.metric.map(|metric| metric.name()))),
@@ -108,13 +121,16 @@ fn status_row(status: &PartitionStatus) -> Row {
         ("first_date", Value::from(status.first_date.map(|date| date.to_string()))),
         ("last_date", Value::from(status.last_date.map(|date| date.to_string()))),
         ("quarantined_rows", Value::from(status.quarantined_rows)),
-        ("published_at", Value::from(status.published_at.to_rfc3339_opts(SecondsFormat::Millis, true))),
+        (
+            "published_at",
+            Value::from(status.published_at.to_rfc3339_opts(SecondsFormat::Millis, true)),
+        ),
     ];
     fields.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 /// What was proven, and what was not.
-pub struct Proof {
+pub(crate) struct Proof {
     lake: String,
     objects: Vec<CheckedObject>,
 }
@@ -123,13 +139,10 @@ pub struct Proof {
 ///
 /// # Errors
 /// Wrong usage, or a lake that cannot be listed. Damaged objects are in the proof.
-pub async fn verify(args: &LakeArgs) -> Result<Proof, Error> {
+pub(crate) async fn verify(args: &LakeArgs) -> Result<Proof, Error> {
     let (lake, periods) = open_lake(args).await?;
     let wanted = |partition: &Partition| periods.is_empty() || periods.contains(&partition.period);
-    Ok(Proof {
-        lake: lake.location().to_owned(),
-        objects: lake.verify(wanted).await?,
-    })
+    Ok(Proof { lake: lake.location().to_owned(), objects: lake.verify(wanted).await? })
 }
 
 impl Proof {
@@ -137,15 +150,12 @@ impl Proof {
     ///
     /// # Errors
     /// [`Error::Unproven`] if something is not.
-    pub fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let damaged = self.objects.iter().filter(|object| !object.findings.is_empty()).count();
         if damaged == 0 {
             return Ok(());
         }
-        Err(Error::Unproven {
-            damaged,
-            checked: self.objects.len(),
-        })
+        Err(Error::Unproven { damaged, checked: self.objects.len() })
     }
 }
 
@@ -154,7 +164,11 @@ impl Show for Proof {
         let mut text = String::new();
         for object in &self.objects {
             let rows = object.manifest.as_ref().map_or(0, |manifest| manifest.object.rows);
-            let verdict = if object.findings.is_empty() { format!("ok, {rows} rows") } else { "DAMAGED".to_owned() };
+            let verdict = if object.findings.is_empty() {
+                format!("ok, {rows} rows")
+            } else {
+                "DAMAGED".to_owned()
+            };
             text.push_str(&format!("{}: {verdict}\n", output::printable(&object.path)));
             for finding in &object.findings {
                 text.push_str(&format!("  {}\n", output::printable(&finding.to_string())));
@@ -170,7 +184,8 @@ impl Show for Proof {
     }
 
     fn to_json(&self) -> Value {
-        let rows: Vec<Value> = self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
+        let rows: Vec<Value> =
+            self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
         json!({ "lake": self.lake, "objects": rows })
     }
 
@@ -190,7 +205,7 @@ impl Show for Proof {
 }
 
 /// Columns of a table, or of a file.
-pub struct Columns {
+pub(crate) struct Columns {
     title: String,
     rows: Vec<Row>,
 }
@@ -199,7 +214,7 @@ pub struct Columns {
 ///
 /// # Errors
 /// A name that is neither, or a file that is refused.
-pub fn schema(args: &SchemaArgs) -> Result<Columns, Error> {
+pub(crate) fn schema(args: &SchemaArgs) -> Result<Columns, Error> {
     let name = args.subject.as_str();
     let table = match name {
         "cost_line_items" => Some(columns::line_item_schema().as_ref().clone()),
@@ -215,7 +230,11 @@ pub fn schema(args: &SchemaArgs) -> Result<Columns, Error> {
         None if Path::new(name).is_file() => file_columns(Path::new(name), args.currency.clone()),
         None => Err(Error::usage(
             format!("there is no table and no file {name}"),
-            format!("name {}, {}, department_month or a CSV file", LakeTable::LineItems.name(), LakeTable::Quarantine.name()),
+            format!(
+                "name {}, {}, department_month or a CSV file",
+                LakeTable::LineItems.name(),
+                LakeTable::Quarantine.name()
+            ),
         )),
     }
 }
@@ -243,7 +262,10 @@ fn file_columns(path: &Path, currency: Option<String>) -> Result<Columns, Error>
     Ok(Columns {
         title: format!(
             "{}: layout {}{version}; {} columns bound, {} kept as extra, {missing} of the table missing",
-            path.display(), generation.kind, binding.columns.len(), binding.unknown.len()
+            path.display(),
+            generation.kind,
+            binding.columns.len(),
+            binding.unknown.len()
         ),
         rows: binding_rows(&binding),
     })
@@ -265,7 +287,10 @@ fn binding_rows(binding: &Binding) -> Vec<Row> {
         rows.push((bound.field, row(Some(bound.field), &bound.header, column.name, column_type)));
     }
     for unknown in &binding.unknown {
-        rows.push((unknown.field, row(Some(unknown.field), &unknown.header, "extra", "text".to_owned())));
+        rows.push((
+            unknown.field,
+            row(Some(unknown.field), &unknown.header, "extra", "text".to_owned()),
+        ));
     }
     rows.sort_by_key(|(field, _)| *field);
     let bound = |at: usize| binding.columns.iter().any(|bound| bound.column == at);
@@ -275,20 +300,9 @@ fn binding_rows(binding: &Binding) -> Vec<Row> {
 }
 
 fn read_binding(path: &Path, currency: Option<String>) -> Result<Binding, Error> {
-    let refused = |source| Error::Refused {
-        file: path.display().to_string(),
-        source,
-    };
-    let mut source = inputs::open(&InputFile {
-        path: path.to_owned(),
-        bytes: None,
-        rows: None,
-    })?;
-    let mut reader = BlobReader::new(BlobOptions {
-        ordinal: 0,
-        currency,
-        chunk_bytes: 1 << 20,
-    });
+    let refused = |source| Error::Refused { file: path.display().to_string(), source };
+    let mut source = inputs::open(&InputFile { path: path.to_owned(), bytes: None, rows: None })?;
+    let mut reader = BlobReader::new(BlobOptions { ordinal: 0, currency, chunk_bytes: 1 << 20 });
     let mut buffer = vec![0; 1 << 16];
     while reader.binding().is_none() {
         let length = source.read(&mut buffer).map_err(|source| Error::File {
@@ -311,7 +325,7 @@ fn read_binding(path: &Path, currency: Option<String>) -> Result<Binding, Error>
 impl Show for Columns {
     fn for_people(&self) -> String {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_BORDERS_ONLY);
         if let Some(first) = self.rows.first() {
             table.set_header(first.iter().map(|(name, _)| name.as_str()));
         }
@@ -327,7 +341,8 @@ impl Show for Columns {
     }
 
     fn to_json(&self) -> Value {
-        let rows: Vec<Value> = self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
+        let rows: Vec<Value> =
+            self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
         json!({ "title": self.title, "columns": rows })
     }
 

@@ -108,7 +108,11 @@ fn show(result: &dyn Show, format: args::OutputFormat) -> Result<ExitCode, Error
     Ok(ExitCode::Done)
 }
 
-fn finish(result: &RunResult, format: args::OutputFormat, file: Option<&Path>) -> Result<(), Error> {
+fn finish(
+    result: &RunResult,
+    format: args::OutputFormat,
+    file: Option<&Path>,
+) -> Result<(), Error> {
     if let Some(path) = file {
         let text = format!("{:#}\n", result.to_json());
         std::fs::write(path, text).map_err(|source| Error::File {
@@ -134,7 +138,8 @@ fn start_log(common: &Common) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let has_colour = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+    let has_colour = std::io::IsTerminal::is_terminal(&std::io::stderr())
+        && std::env::var_os("NO_COLOR").is_none();
     match common.log_format {
         LogFormat::Text => lines.with_ansi(has_colour).init(),
         LogFormat::Json => lines.json().init(),

@@ -17,7 +17,7 @@ use crate::ingest::{Ingested, ReportAccount};
 use crate::result::{MonthResult, ReportResult, RollupResult};
 
 /// Where and when to publish.
-pub struct Publisher<'a> {
+pub(crate) struct Publisher<'a> {
     /// The lake.
     pub lake: &'a Lake,
     /// The publications of this run.
@@ -42,7 +42,7 @@ impl Publisher<'_> {
     ///
     /// # Errors
     /// An audit or control sum that fails, with nothing published; or the lake.
-    pub async fn publish(
+    pub(crate) async fn publish(
         &self,
         period: BillingPeriod,
         scope: &ScopeSlug,
@@ -62,12 +62,7 @@ impl Publisher<'_> {
         for rollup in &mut rollups {
             tables.push(self.publish_rollup(period, scope, rollup).await?);
         }
-        Ok(MonthResult {
-            scope: scope.clone(),
-            period,
-            reports: results,
-            rollups: tables,
-        })
+        Ok(MonthResult { scope: scope.clone(), period, reports: results, rollups: tables })
     }
 
     async fn audit(&self, report: Ingested) -> Result<Audited, Error> {
@@ -83,11 +78,7 @@ impl Publisher<'_> {
             }
             None => None,
         };
-        Ok(Audited {
-            line_items,
-            quarantine,
-            report: account,
-        })
+        Ok(Audited { line_items, quarantine, report: account })
     }
 
     async fn publish_report(
@@ -97,12 +88,8 @@ impl Publisher<'_> {
         audited: Audited,
     ) -> Result<ReportResult, Error> {
         let Audited { line_items, quarantine, report } = audited;
-        let partition = |table| Partition {
-            table,
-            metric: Some(report.metric),
-            period,
-            scope: scope.clone(),
-        };
+        let partition =
+            |table| Partition { table, metric: Some(report.metric), period, scope: scope.clone() };
         let account = |table| {
             let source = (self.source)(report.blobs.clone());
             let mut account =
@@ -138,12 +125,14 @@ impl Publisher<'_> {
         audited: &mut [Audited],
     ) -> Result<Vec<RollupOfMonth>, Error> {
         let mut merged: Vec<RollupOfMonth> =
-            self.definitions.iter().map(|definition| RollupOfMonth::new(definition)).collect();
+            self.definitions.iter().map(RollupOfMonth::new).collect();
         for metric in Metric::ALL {
             match audited.iter_mut().find(|audited| audited.report.metric == metric) {
                 Some(audited) => {
                     let digest = audited.line_items.facts().sha256;
-                    for (month, rollup) in merged.iter_mut().zip(std::mem::take(&mut audited.report.rollups)) {
+                    for (month, rollup) in
+                        merged.iter_mut().zip(std::mem::take(&mut audited.report.rollups))
+                    {
                         month.rollup.absorb(rollup);
                         month.inputs.push(InputObject {
                             partition: line_items(metric, period, scope),
@@ -151,7 +140,10 @@ impl Publisher<'_> {
                         });
                     }
                 }
-                None => self.add_from_lake(line_items(metric, period, scope), metric, &mut merged).await?,
+                None => {
+                    self.add_from_lake(line_items(metric, period, scope), metric, &mut merged)
+                        .await?
+                }
             }
         }
         Ok(merged)
@@ -170,13 +162,13 @@ impl Publisher<'_> {
             let definition = Arc::clone(month.rollup.definition());
             let mut batches = self.lake.read_line_items(&partition, &definition.columns()).await?;
             while let Some(batch) = batches.try_next().await? {
-                let partial = Partial::of_batch(&definition, metric, &batch).map_err(Error::Rollup)?;
+                let partial =
+                    Partial::of_batch(&definition, metric, &batch).map_err(Error::Rollup)?;
                 month.rollup.merge(partial);
             }
-            month.inputs.push(InputObject {
-                partition: partition.clone(),
-                sha256: manifest.object.sha256,
-            });
+            month
+                .inputs
+                .push(InputObject { partition: partition.clone(), sha256: manifest.object.sha256 });
         }
         Ok(())
     }
@@ -220,20 +212,12 @@ struct RollupOfMonth {
 
 impl RollupOfMonth {
     fn new(definition: &Arc<Definition>) -> Self {
-        Self {
-            rollup: Rollup::new(Arc::clone(definition)),
-            inputs: Vec::new(),
-        }
+        Self { rollup: Rollup::new(Arc::clone(definition)), inputs: Vec::new() }
     }
 }
 
 fn line_items(metric: Metric, period: BillingPeriod, scope: &ScopeSlug) -> Partition {
-    Partition {
-        table: Table::LineItems,
-        metric: Some(metric),
-        period,
-        scope: scope.clone(),
-    }
+    Partition { table: Table::LineItems, metric: Some(metric), period, scope: scope.clone() }
 }
 
 /// Sums of the rollup engine over all rows must equal the control sums of the ledger (I5).

@@ -11,10 +11,10 @@ use crate::error::Error;
 use crate::result;
 
 /// A row for machines: names and values, in order.
-pub type Row = Vec<(String, Value)>;
+pub(crate) type Row = Vec<(String, Value)>;
 
 /// A result in every form in which it can be asked for.
-pub trait Show {
+pub(crate) trait Show {
     /// For people.
     fn for_people(&self) -> String;
     /// One document.
@@ -27,7 +27,7 @@ pub trait Show {
 ///
 /// # Errors
 /// [`Error::OutputClosed`] if nobody reads any more.
-pub fn print(result: &dyn Show, format: OutputFormat) -> Result<(), Error> {
+pub(crate) fn print(result: &dyn Show, format: OutputFormat) -> Result<(), Error> {
     let text = match format {
         OutputFormat::Table => result.for_people(),
         OutputFormat::Json => format!("{:#}\n", result.to_json()),
@@ -44,7 +44,7 @@ pub fn print(result: &dyn Show, format: OutputFormat) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::OutputClosed`] if nobody reads any more.
-pub fn print_text(text: &str) -> Result<(), Error> {
+pub(crate) fn print_text(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|error| match error.kind() {
@@ -72,21 +72,23 @@ fn csv_cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) if text.parse::<f64>().is_ok() => text.clone(),
-        Value::String(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\0']) => format!("'{text}"),
+        Value::String(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\0']) => {
+            format!("'{text}")
+        }
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
 }
 
 /// A row of a batch, for machines.
-pub fn row_of(batch: &RecordBatch, row: usize) -> Row {
+pub(crate) fn row_of(batch: &RecordBatch, row: usize) -> Row {
     let schema = batch.schema();
     let names = schema.fields().iter().map(|field| field.name().clone());
     names.zip(batch.columns().iter().map(|column| result::value(column, row))).collect()
 }
 
 /// An amount for people: rounded half-even to some digits, thousands apart.
-pub fn rounded(amount: ExactSum, digits: usize) -> String {
+pub(crate) fn rounded(amount: ExactSum, digits: usize) -> String {
     let text = amount.to_string();
     let (sign, text) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
     let (integer, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -127,8 +129,9 @@ fn grouped(integer: &str) -> String {
 }
 
 /// Escapes control characters of texts from outside.
-pub fn printable(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+pub(crate) fn printable(text: &str) -> String {
+    let escape =
+        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escape).collect()
 }
 

@@ -10,7 +10,7 @@ use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyl
 use crate::args::{Common, ProgressMode};
 
 /// Where progress goes.
-pub struct Progress {
+pub(crate) struct Progress {
     display: Display,
 }
 
@@ -21,7 +21,7 @@ enum Display {
 }
 
 /// The progress of one report.
-pub struct Bar {
+pub(crate) struct Bar {
     display: BarDisplay,
     name: String,
     bytes: u64,
@@ -37,18 +37,20 @@ enum BarDisplay {
 
 impl Progress {
     /// The display that flags and terminal ask for.
-    pub fn new(common: &Common) -> Arc<Self> {
+    pub(crate) fn new(common: &Common) -> Arc<Self> {
         let mode = if common.quiet { ProgressMode::None } else { common.progress };
         let display = match mode {
             ProgressMode::None => Display::Nothing,
-            ProgressMode::Auto if std::io::stderr().is_terminal() => Display::Bars(MultiProgress::new()),
+            ProgressMode::Auto if std::io::stderr().is_terminal() => {
+                Display::Bars(MultiProgress::new())
+            }
             ProgressMode::Auto | ProgressMode::Plain => Display::Lines,
         };
         Arc::new(Self { display })
     }
 
     /// Says something on a line of its own.
-    pub fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         match &self.display {
             // A terminal that is gone is no reason to stop.
             Display::Bars(bars) => drop(bars.println(line)),
@@ -58,25 +60,20 @@ impl Progress {
     }
 
     /// Starts a report of so many bytes, if known.
-    pub fn report(&self, name: &str, bytes: Option<u64>) -> Bar {
+    pub(crate) fn report(&self, name: &str, bytes: Option<u64>) -> Bar {
         let display = match &self.display {
             Display::Bars(bars) => BarDisplay::Bar(bars.add(new_bar(name, bytes))),
             Display::Lines => BarDisplay::Lines,
             Display::Nothing => BarDisplay::Nothing,
         };
-        Bar {
-            display,
-            name: name.to_owned(),
-            bytes: 0,
-            rows: 0,
-            started: Instant::now(),
-        }
+        Bar { display, name: name.to_owned(), bytes: 0, rows: 0, started: Instant::now() }
     }
 }
 
 fn new_bar(name: &str, bytes: Option<u64>) -> ProgressBar {
     let template = "{prefix:<32} {bar:24} {bytes:>10} {bytes_per_sec:>12} {msg}";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = match bytes {
         Some(bytes) => ProgressBar::new(bytes),
         None => ProgressBar::no_length(),
@@ -86,7 +83,7 @@ fn new_bar(name: &str, bytes: Option<u64>) -> ProgressBar {
 
 impl Bar {
     /// Adds what was read.
-    pub fn advance(&mut self, bytes: u64, rows: u64) {
+    pub(crate) fn advance(&mut self, bytes: u64, rows: u64) {
         self.bytes += bytes;
         self.rows += rows;
         if let BarDisplay::Bar(bar) = &self.display {
@@ -96,7 +93,7 @@ impl Bar {
     }
 
     /// Ends the report.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         match &self.display {
             BarDisplay::Bar(bar) => bar.finish(),
             BarDisplay::Lines => to_stderr(&format!(
@@ -123,14 +120,18 @@ impl Monitor for Progress {
         match event {
             Event::Submitted { request, .. } => self.say(&format!("{request}: requested")),
             Event::Waiting { request, polls, wait } => {
-                self.say(&format!("{request}: not ready after {polls} polls, waiting {} s", wait.as_secs()));
+                self.say(&format!(
+                    "{request}: not ready after {polls} polls, waiting {} s",
+                    wait.as_secs()
+                ));
             }
             Event::Completed { request, blobs, blob_bytes } => {
                 self.say(&format!("{request}: ready, {blobs} blobs, {}", HumanBytes(*blob_bytes)));
             }
             Event::NoData { request } => self.say(&format!("{request}: no data")),
             Event::Retrying { method, address, attempts, status, wait } => {
-                let status = status.map_or_else(String::new, |status| format!(" answered {status},"));
+                let status =
+                    status.map_or_else(String::new, |status| format!(" answered {status},"));
                 self.say(&format!(
                     "{method} {address}{status} attempt {attempts}; again in {:.1} s",
                     wait.as_secs_f64()

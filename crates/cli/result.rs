@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::output::{self, Row, Show};
 
 /// What a run did.
-pub struct RunResult {
+pub(crate) struct RunResult {
     /// The command.
     pub command: &'static str,
     /// The lake.
@@ -34,7 +34,7 @@ pub struct RunResult {
 }
 
 /// One month of one scope.
-pub struct MonthResult {
+pub(crate) struct MonthResult {
     /// The scope.
     pub scope: ScopeSlug,
     /// The month.
@@ -46,7 +46,7 @@ pub struct MonthResult {
 }
 
 /// One report.
-pub struct ReportResult {
+pub(crate) struct ReportResult {
     /// The view that it shows.
     pub metric: Metric,
     /// Whether the lake changed.
@@ -62,7 +62,7 @@ pub struct ReportResult {
 }
 
 /// One rollup of a month.
-pub struct RollupResult {
+pub(crate) struct RollupResult {
     /// Its name.
     pub name: String,
     /// Whether the lake changed.
@@ -88,12 +88,12 @@ const SHOWN: [(&str, &str); 7] = [
 
 impl RunResult {
     /// The number of rows that went to quarantine.
-    pub fn quarantined_rows(&self) -> u64 {
+    pub(crate) fn quarantined_rows(&self) -> u64 {
         self.reports().map(|(_, report)| report.ledger.quarantined.rows).sum()
     }
 
     /// Whether the lake changed.
-    pub fn is_new(&self) -> bool {
+    pub(crate) fn is_new(&self) -> bool {
         self.reports().any(|(_, report)| report.is_new)
             || self.months.iter().flat_map(|month| &month.rollups).any(|rollup| rollup.is_new)
     }
@@ -111,10 +111,12 @@ impl RunResult {
 
     fn department_table(&self) -> String {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_BORDERS_ONLY);
         let mut header = vec!["Month", "Department", "Currency"];
         header.extend(SHOWN.map(|(header, _)| header));
-        table.set_header(header.into_iter().enumerate().map(|(at, text)| aligned(at, text.to_owned())));
+        table.set_header(
+            header.into_iter().enumerate().map(|(at, text)| aligned(at, text.to_owned())),
+        );
         let mut totals: BTreeMap<String, [ExactSum; SHOWN.len()]> = BTreeMap::new();
         let mut rows = 0;
         for (month, batch) in self.departments() {
@@ -138,15 +140,21 @@ impl RunResult {
     fn facts(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.departments().next().is_some() {
-            lines.push("Amounts are rounded to two digits here; exact in the lake and with -o json.".to_owned());
+            lines.push(
+                "Amounts are rounded to two digits here; exact in the lake and with -o json."
+                    .to_owned(),
+            );
         }
         lines.extend(self.freshness());
         lines.extend(self.conservation());
         for (scope, period) in &self.without_data {
             lines.push(format!("{period} {scope}: Azure has no data"));
         }
-        let unknown: std::collections::BTreeSet<&str> =
-            self.reports().flat_map(|(_, report)| &report.unknown_columns).map(String::as_str).collect();
+        let unknown: std::collections::BTreeSet<&str> = self
+            .reports()
+            .flat_map(|(_, report)| &report.unknown_columns)
+            .map(String::as_str)
+            .collect();
         if !unknown.is_empty() {
             let unknown: Vec<&str> = unknown.into_iter().collect();
             lines.push(format!("Unknown columns, kept in `extra`: {}", unknown.join(", ")));
@@ -156,7 +164,10 @@ impl RunResult {
     }
 
     fn freshness(&self) -> Vec<String> {
-        let last = self.reports().filter_map(|(month, report)| Some((month.period, report.ledger.last_date?))).max();
+        let last = self
+            .reports()
+            .filter_map(|(month, report)| Some((month.period, report.ledger.last_date?)))
+            .max();
         last.map(|(_, date)| format!("Freshness: charges up to {date}")).into_iter().collect()
     }
 
@@ -175,8 +186,10 @@ impl RunResult {
             }
             money
         });
-        let money: Vec<String> =
-            money.iter().map(|((metric, currency), cost)| format!("{metric} {cost} {currency}")).collect();
+        let money: Vec<String> = money
+            .iter()
+            .map(|((metric, currency), cost)| format!("{metric} {cost} {currency}"))
+            .collect();
         vec![
             format!(
                 "Check: {} rows in = {published} published + {quarantined} quarantined; cost in = cost out, exactly",
@@ -270,8 +283,11 @@ impl ReportResult {
                 ((*column).to_owned(), totals)
             })
             .collect();
-        let cost: Map<String, Value> =
-            ledger.cost_by_currency.iter().map(|(c, cost)| (c.clone(), Value::from(cost.to_string()))).collect();
+        let cost: Map<String, Value> = ledger
+            .cost_by_currency
+            .iter()
+            .map(|(c, cost)| (c.clone(), Value::from(cost.to_string())))
+            .collect();
         json!({
             "metric": self.metric.name(),
             "changed": self.is_new,
@@ -319,7 +335,9 @@ fn department(batch: &RecordBatch, row: usize) -> String {
 
 fn text(batch: &RecordBatch, column: &str, row: usize) -> String {
     let array = batch.column_by_name(column).and_then(|array| array.as_string_opt::<i32>());
-    array.filter(|array| array.is_valid(row)).map_or_else(String::new, |array| array.value(row).to_owned())
+    array
+        .filter(|array| array.is_valid(row))
+        .map_or_else(String::new, |array| array.value(row).to_owned())
 }
 
 fn amount(batch: &RecordBatch, column: &str, row: usize) -> ExactSum {
@@ -329,7 +347,7 @@ fn amount(batch: &RecordBatch, column: &str, row: usize) -> ExactSum {
 }
 
 /// The value of a cell for machines; amounts are exact texts.
-pub fn value(array: &dyn Array, row: usize) -> Value {
+pub(crate) fn value(array: &dyn Array, row: usize) -> Value {
     if array.is_null(row) {
         return Value::Null;
     }

@@ -41,7 +41,10 @@ type Pending = JoinHandle<Result<Option<ReportManifest>, FetchError>>;
 ///
 /// # Errors
 /// Wrong configuration, or a lake that cannot be opened; and every month's error.
-pub async fn run(args: &RunArgs, progress: Arc<Progress>) -> Result<(RunResult, Vec<Error>), Error> {
+pub(crate) async fn run(
+    args: &RunArgs,
+    progress: Arc<Progress>,
+) -> Result<(RunResult, Vec<Error>), Error> {
     let started_at = Utc::now();
     let file = read_pipeline(args)?;
     let plan = file.plan(args, started_at.date_naive())?;
@@ -89,7 +92,10 @@ pub async fn run(args: &RunArgs, progress: Arc<Progress>) -> Result<(RunResult, 
 
 fn read_pipeline(args: &RunArgs) -> Result<PipelineFile, Error> {
     let path = args.config.as_deref().ok_or_else(|| {
-        Error::usage("no pipeline file is given", "add --config FILE, such as pipelines/ea-daily.toml, or set COSTLAKE_CONFIG")
+        Error::usage(
+            "no pipeline file is given",
+            "add --config FILE, such as pipelines/ea-daily.toml, or set COSTLAKE_CONFIG",
+        )
     })?;
     PipelineFile::read(path)
 }
@@ -130,10 +136,8 @@ async fn publish_month(
     let mut ingested = Vec::new();
     let mut empty = Vec::new();
     for (request, pending) in reports {
-        let about = |source: Error| Error::Report {
-            report: request.to_string(),
-            source: Box::new(source),
-        };
+        let about =
+            |source: Error| Error::Report { report: request.to_string(), source: Box::new(source) };
         let manifest = pending.await.map_err(|error| about(Error::Internal(error.to_string())))?;
         match manifest.map_err(|error| about(error.into()))? {
             Some(manifest) => {
@@ -166,7 +170,9 @@ async fn ingest(
     loop {
         let report = report_of(client, request, &manifest);
         match engine.ingest(publisher.publication, report).await {
-            Err(Error::Fetch(error)) if error.kind() == ErrorKind::Stale && renewals < MAX_RENEWALS => {
+            Err(Error::Fetch(error))
+                if error.kind() == ErrorKind::Stale && renewals < MAX_RENEWALS =>
+            {
                 renewals += 1;
                 engine.progress().say(&format!("{request}: {error}; asking again"));
                 manifest = match client.renew(&manifest).await {
@@ -242,10 +248,7 @@ fn open_download(client: &Client, blob: &BlobInfo) -> Result<Box<dyn Read + Send
             }
         }
     });
-    let reader = DownloadReader {
-        chunks,
-        current: Bytes::new(),
-    };
+    let reader = DownloadReader { chunks, current: Bytes::new() };
     let name = blob.link.reveal().path();
     decompressed(Box::new(reader)).map_err(|error| read_error(name, error))
 }
@@ -272,7 +275,7 @@ impl Read for DownloadReader {
 }
 
 /// What `run` would do.
-pub struct PlannedRun {
+pub(crate) struct PlannedRun {
     lake: String,
     at: DateTime<Utc>,
     reports: Vec<PlannedReport>,
@@ -291,7 +294,7 @@ struct PlannedReport {
 ///
 /// # Errors
 /// Wrong configuration, or a lake that cannot be read.
-pub async fn plan(args: &RunArgs) -> Result<PlannedRun, Error> {
+pub(crate) async fn plan(args: &RunArgs) -> Result<PlannedRun, Error> {
     let at = Utc::now();
     let plan = read_pipeline(args)?.plan(args, at.date_naive())?;
     let lake = Lake::open(&plan.lake, false).await.ok();
@@ -313,7 +316,8 @@ pub async fn plan(args: &RunArgs) -> Result<PlannedRun, Error> {
                     scope: scope.clone(),
                     period: *period,
                     metric: *metric,
-                    replaces: manifest.map(|manifest| (manifest.object.rows, manifest.object.bytes)),
+                    replaces: manifest
+                        .map(|manifest| (manifest.object.rows, manifest.object.bytes)),
                 });
             }
         }
@@ -351,10 +355,17 @@ impl Show for PlannedRun {
                 Some((rows, _)) => format!("replaces {rows} rows"),
                 None => "new".to_owned(),
             };
-            let warning = if report.is_too_old(self.at) { "; older than 13 months: Azure may refuse" } else { "" };
+            let warning = if report.is_too_old(self.at) {
+                "; older than 13 months: Azure may refuse"
+            } else {
+                ""
+            };
             text.push_str(&format!(
                 "  {} costs of {} for {}: {} ({replaces}{warning})\n",
-                report.metric, report.scope, report.period, report.partition()
+                report.metric,
+                report.scope,
+                report.period,
+                report.partition()
             ));
         }
         text.push_str(&format!("Rollups: {}\n", self.rollups.join(", ")));

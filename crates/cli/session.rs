@@ -11,7 +11,7 @@ use crate::error::Error;
 ///
 /// # Errors
 /// The lake.
-pub async fn begin(lake: &Lake, started_at: DateTime<Utc>) -> Result<Publication, Error> {
+pub(crate) async fn begin(lake: &Lake, started_at: DateTime<Utc>) -> Result<Publication, Error> {
     let age = chrono::TimeDelta::from_std(DEFAULT_LEFTOVER_AGE).unwrap_or_default();
     for run_id in lake.sweep(started_at - age).await? {
         tracing::info!(%run_id, "removed what a dead run left in the staging folder");
@@ -30,9 +30,9 @@ fn run_id(started_at: DateTime<Utc>) -> Result<RunId, Error> {
 ///
 /// # Errors
 /// The lake.
-pub async fn commit(publication: Publication) -> Result<Option<CommitRecord>, Error> {
+pub(crate) async fn commit(publication: Publication) -> Result<Option<CommitRecord>, Error> {
     Ok(publication.commit(Utc::now()).await?)
 }
 
 /// How long to wait for blocking threads when the program ends early.
-pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
+pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);

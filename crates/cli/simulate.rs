@@ -18,14 +18,11 @@ use crate::progress::Progress;
 ///
 /// # Errors
 /// A port that is taken, or files that cannot be written.
-pub async fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<(), Error> {
+pub(crate) async fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<(), Error> {
     match &args.command {
         Some(SimulateCommand::Generate { rows, out, blobs, enrollment }) => {
             let config = GenerateConfig {
-                enrollment: EnrollmentConfig {
-                    open_month: None,
-                    ..enrollment_config(enrollment)?
-                },
+                enrollment: EnrollmentConfig { open_month: None, ..enrollment_config(enrollment)? },
                 blobs_per_report: *blobs,
                 ..GenerateConfig::new(out, *rows)
             };
@@ -37,11 +34,13 @@ pub async fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<(), Er
 
 async fn generate(config: GenerateConfig) -> Result<(), Error> {
     let out = config.out_dir.clone();
-    let written = tokio::task::spawn_blocking(move || generator::generate_files(&config, |_| {})).await;
+    let written =
+        tokio::task::spawn_blocking(move || generator::generate_files(&config, |_| {})).await;
     let files = written
         .map_err(|error| Error::Internal(error.to_string()))?
         .map_err(|error| Error::Simulator(Box::new(error)))?;
-    let (rows, bytes) = files.iter().fold((0, 0), |(rows, bytes), file| (rows + file.rows, bytes + file.bytes));
+    let (rows, bytes) =
+        files.iter().fold((0, 0), |(rows, bytes), file| (rows + file.rows, bytes + file.bytes));
     output::print_text(&format!(
         "{} files, {} rows, {} in {}\n",
         files.len(),
@@ -85,25 +84,23 @@ fn write_environment(path: &Path, pairs: &[(String, String)]) -> Result<(), Erro
     for (name, value) in pairs {
         let _ = writeln!(text, "export {name}='{value}'");
     }
-    let failed = |source| Error::File {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Error::File { action: "write", path: path.to_owned(), source };
     let beside = path.with_extension("partial");
     std::fs::write(&beside, text).map_err(failed)?;
     std::fs::rename(&beside, path).map_err(failed)
 }
 
 fn enrollment_config(args: &EnrollmentArgs) -> Result<EnrollmentConfig, Error> {
-    let first: BillingPeriod = args
-        .first_month
-        .parse()
-        .map_err(|error: costlake_model::billing_period::ParseBillingPeriodError| {
+    let first: BillingPeriod = args.first_month.parse().map_err(
+        |error: costlake_model::billing_period::ParseBillingPeriodError| {
             Error::usage(error.to_string(), "write --first-month 2025-05")
-        })?;
+        },
+    )?;
     if !(1..=120).contains(&args.months) {
-        return Err(Error::usage(format!("{} months cannot be simulated", args.months), "write 1 to 120"));
+        return Err(Error::usage(
+            format!("{} months cannot be simulated", args.months),
+            "write 1 to 120",
+        ));
     }
     let first_month = Month::of(first.first_day());
     Ok(EnrollmentConfig {

@@ -72,11 +72,7 @@ impl TokenSource {
     pub(crate) fn new(credentials: Credentials, endpoints: &Endpoints) -> Result<Self, Error> {
         let kind = match credentials {
             Credentials::BearerToken(secret) => Kind::Fixed(secret),
-            Credentials::ClientSecret {
-                tenant,
-                client_id,
-                client_secret,
-            } => {
+            Credentials::ClientSecret { tenant, client_id, client_secret } => {
                 let url = token_url(endpoints, &tenant)?;
                 Kind::ClientSecret {
                     address: text::redacted(url.url()),
@@ -87,10 +83,7 @@ impl TokenSource {
                 }
             }
         };
-        Ok(Self {
-            kind,
-            cached: Mutex::new(None),
-        })
+        Ok(Self { kind, cached: Mutex::new(None) })
     }
 
     /// Returns a token that is good for a while, from the cache or the authority.
@@ -135,23 +128,13 @@ impl TokenSource {
             Kind::ClientSecret { .. } => self.request(via).await?,
         };
         let margin = RENEWAL_MARGIN.min(lifetime / 2);
-        let token = Token {
-            secret,
-            generation,
-            renew_at: Instant::now() + (lifetime - margin),
-        };
+        let token = Token { secret, generation, renew_at: Instant::now() + (lifetime - margin) };
         *cached = Some(token.clone());
         Ok(token)
     }
 
     async fn request(&self, via: &Via<'_>) -> Result<(Secret, Duration), Error> {
-        let Kind::ClientSecret {
-            url,
-            address,
-            token_scope,
-            client_id,
-            client_secret,
-        } = &self.kind
+        let Kind::ClientSecret { url, address, token_scope, client_id, client_secret } = &self.kind
         else {
             return Err(no_authority());
         };
@@ -161,19 +144,9 @@ impl TokenSource {
             ("client_secret", client_secret.reveal()),
             ("scope", token_scope.as_str()),
         ];
-        let job = Job {
-            method: "POST",
-            address,
-            blob: None,
-            replay: Replay::Safe,
-        };
-        let call = Call {
-            method: Method::POST,
-            url,
-            body: Body::Form(&form),
-            bearer: None,
-            job: &job,
-        };
+        let job = Job { method: "POST", address, blob: None, replay: Replay::Safe };
+        let call =
+            Call { method: Method::POST, url, body: Body::Form(&form), bearer: None, job: &job };
         let attempt = || via.transport.exchange(&call);
         let (reply, place) = retry::run(via.limits, via.monitor, &job, attempt).await?;
         parse_token(&reply, place, client_secret)
@@ -192,16 +165,12 @@ fn token_url(endpoints: &Endpoints, tenant: &str) -> Result<ApprovedUrl, Error> 
     }
     let address = format!("{}{tenant}/oauth2/v2.0/token", endpoints.authority());
     policy::approve(endpoints, Purpose::Authority, &address).map_err(|refusal| {
-        Error::Configuration {
-            problem: format!("the authority cannot be used: {refusal}"),
-        }
+        Error::Configuration { problem: format!("the authority cannot be used: {refusal}") }
     })
 }
 
 fn no_authority() -> Error {
-    Error::Configuration {
-        problem: "a fixed token cannot be renewed".to_owned(),
-    }
+    Error::Configuration { problem: "a fixed token cannot be renewed".to_owned() }
 }
 
 #[derive(Deserialize)]
@@ -278,11 +247,8 @@ mod tests {
     use super::*;
 
     fn check(status: u16, body: &'static str) -> Result<(Secret, Duration), Error> {
-        let reply = Reply {
-            status,
-            headers: HeaderMap::new(),
-            body: Bytes::from_static(body.as_bytes()),
-        };
+        let reply =
+            Reply { status, headers: HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) };
         let job = Job {
             method: "POST",
             address: "https://login.example/t/oauth2/v2.0/token",
@@ -296,20 +262,13 @@ mod tests {
     #[test]
     fn lifetimes_are_numbers_or_texts() {
         for (body, seconds) in [
-            (
-                r#"{"token_type":"Bearer","expires_in":3599,"access_token":"t"}"#,
-                3599,
-            ),
+            (r#"{"token_type":"Bearer","expires_in":3599,"access_token":"t"}"#, 3599),
             (r#"{"expires_in":"3599","access_token":"t"}"#, 3599),
             (r#"{"expires_in":99999999999,"access_token":"t"}"#, 86400),
             (r#"{"access_token":"t"}"#, 0),
         ] {
             let (token, lifetime) = check(200, body).unwrap();
-            assert_eq!(
-                (token.reveal(), lifetime.as_secs()),
-                ("t", seconds),
-                "{body}"
-            );
+            assert_eq!((token.reveal(), lifetime.as_secs()), ("t", seconds), "{body}");
         }
     }
 
@@ -320,10 +279,7 @@ mod tests {
                 r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid secret hunter22.\r\nTrace ID: 1"}"#,
                 ("AADSTS7000215", "Invalid secret ***."),
             ),
-            (
-                r#"{"error":"invalid_scope"}"#,
-                ("invalid_scope", "status 401"),
-            ),
+            (r#"{"error":"invalid_scope"}"#, ("invalid_scope", "status 401")),
             ("<html>", ("", "status 401")),
         ] {
             match check(401, body) {

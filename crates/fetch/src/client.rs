@@ -64,15 +64,8 @@ impl Client {
     ) -> Result<Self, Error> {
         let transport = Transport::new(&config)?;
         let tokens = TokenSource::new(credentials, &config.endpoints)?;
-        let inner = Inner {
-            config,
-            transport,
-            monitor,
-            tokens,
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Inner { config, transport, monitor, tokens };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Calls the resource manager with a token, repeating within `limits`. The status of the answer
@@ -105,12 +98,7 @@ impl Client {
         job: &Job<'_>,
     ) -> Result<Reply, Failure> {
         let via = self.via();
-        let token = self
-            .inner
-            .tokens
-            .token(&via)
-            .await
-            .map_err(Failure::Final)?;
+        let token = self.inner.tokens.token(&via).await.map_err(Failure::Final)?;
         let reply = self.send_arm(url, body, job, &token).await?;
         if reply.status != 401 {
             return Ok(reply);
@@ -134,11 +122,7 @@ impl Client {
         token: &Token,
     ) -> Result<Reply, Failure> {
         let call = Call {
-            method: if body.is_some() {
-                Method::POST
-            } else {
-                Method::GET
-            },
+            method: if body.is_some() { Method::POST } else { Method::GET },
             url,
             body: body.map_or(Body::None, Body::Json),
             bearer: Some(&token.secret),
@@ -176,27 +160,13 @@ fn refusal(reply: &Reply, place: Box<Place>) -> Error {
         }
         parts => parts,
     };
-    let lacks_right = RIGHTS_CODES
-        .iter()
-        .any(|known| code.eq_ignore_ascii_case(known));
+    let lacks_right = RIGHTS_CODES.iter().any(|known| code.eq_ignore_ascii_case(known));
     match reply.status {
-        status if status == 403 || lacks_right => Error::Authorization {
-            status,
-            code,
-            message,
-            place,
-        },
-        401 => Error::Authentication {
-            code,
-            message,
-            place,
-        },
-        status => Error::Rejected {
-            status,
-            code,
-            message,
-            place,
-        },
+        status if status == 403 || lacks_right => {
+            Error::Authorization { status, code, message, place }
+        }
+        401 => Error::Authentication { code, message, place },
+        status => Error::Rejected { status, code, message, place },
     }
 }
 

@@ -116,9 +116,6 @@ pub struct PollLimits {
 
 impl Default for PollLimits {
     fn default() -> Self {
-        Self {
-            deadline: Duration::from_secs(2 * 60 * 60),
-            default_wait: Duration::from_secs(30),
-        }
+        Self { deadline: Duration::from_secs(2 * 60 * 60), default_wait: Duration::from_secs(30) }
     }
 }

@@ -91,9 +91,7 @@ pub struct OperationLink(ApprovedUrl);
 impl ReportManifest {
     /// The sum of the sizes of the blobs.
     pub fn blob_bytes(&self) -> u64 {
-        self.blobs
-            .iter()
-            .fold(0, |sum: u64, blob| sum.saturating_add(blob.byte_count))
+        self.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.byte_count))
     }
 }
 
@@ -126,14 +124,9 @@ impl Client {
                 place: None,
             });
         };
-        let operation = Operation {
-            id: Some(manifest.operation_id.clone()),
-            link,
-        };
+        let operation = Operation { id: Some(manifest.operation_id.clone()), link };
         let renewed = self.wait_for(&manifest.request, operation, Duration::ZERO);
-        let renewed = renewed
-            .await
-            .map_err(|error| error.about(&manifest.request))?;
+        let renewed = renewed.await.map_err(|error| error.about(&manifest.request))?;
         match renewed {
             Some(renewed) => same_report(manifest, renewed),
             None => Err(changed(manifest, "it has no data now".to_owned())),
@@ -161,9 +154,7 @@ impl Client {
         let url = self.submit_url(&request.scope)?;
         let body = wire::request_body(request);
         let limits = &self.inner.config.retry;
-        let answer = self
-            .call_arm(&url, Some(&body), Replay::Submit, limits)
-            .await?;
+        let answer = self.call_arm(&url, Some(&body), Replay::Submit, limits).await?;
         if !matches!(answer.reply.status, 200 | 202 | 204) {
             return Err(answer.into_refusal());
         }
@@ -175,10 +166,9 @@ impl Client {
         };
         match (conclusion, operation) {
             (Conclusion::Finished(manifest), _) => Ok(Submission::Finished(manifest)),
-            (Conclusion::Running, Some(operation)) => Ok(Submission::Pending {
-                operation,
-                wait: self.asked_poll_wait(&answer),
-            }),
+            (Conclusion::Running, Some(operation)) => {
+                Ok(Submission::Pending { operation, wait: self.asked_poll_wait(&answer) })
+            }
             (Conclusion::Running, None) => {
                 Err(answer.violation("it was accepted without a Location"))
             }
@@ -201,11 +191,7 @@ impl Client {
                 return Err(poll_deadline(&operation, polls, started.elapsed()));
             }
             wait = wait.min(remaining);
-            self.tell(&Event::Waiting {
-                request,
-                polls,
-                wait,
-            });
+            self.tell(&Event::Waiting { request, polls, wait });
             sleep(wait).await;
             let answer = self.poll(&operation, deadline).await?;
             polls += 1;
@@ -240,12 +226,8 @@ impl Client {
     async fn poll(&self, operation: &Operation, deadline: Instant) -> Result<Answer, Error> {
         let retry = self.inner.config.retry;
         let remaining = deadline.saturating_duration_since(Instant::now());
-        let limits = RetryLimits {
-            total: retry.total.min(remaining),
-            ..retry
-        };
-        self.call_arm(&operation.link.0, None, Replay::Safe, &limits)
-            .await
+        let limits = RetryLimits { total: retry.total.min(remaining), ..retry };
+        self.call_arm(&operation.link.0, None, Replay::Safe, &limits).await
     }
 
     /// Says what a 200 answer means.
@@ -354,16 +336,12 @@ impl Client {
         let Some(location) = answer.reply.headers.get(LOCATION) else {
             return Ok(None);
         };
-        let location = location
-            .to_str()
-            .map_err(|_| answer.violation("its Location is not ASCII"))?;
+        let location =
+            location.to_str().map_err(|_| answer.violation("its Location is not ASCII"))?;
         let approved = policy::approve_location(&self.inner.config.endpoints, base, location);
         let url = approved
             .map_err(|refusal| answer.refused_link("a Location header", location, refusal))?;
-        let segment = url
-            .url()
-            .path_segments()
-            .and_then(|mut segments| segments.next_back());
+        let segment = url.url().path_segments().and_then(|mut segments| segments.next_back());
         let id = segment.and_then(|text| wire::checked_operation_id(text).ok());
         let id = one_operation(pinned.map(str::to_owned), id, answer)?;
         let link = OperationLink(url);
@@ -399,10 +377,7 @@ struct Operation {
 
 enum Submission {
     Finished(Option<Box<ReportManifest>>),
-    Pending {
-        operation: Operation,
-        wait: Duration,
-    },
+    Pending { operation: Operation, wait: Duration },
 }
 
 enum Conclusion {
@@ -412,10 +387,7 @@ enum Conclusion {
 
 impl Answer {
     fn violation(&self, violation: &str) -> Error {
-        Error::Protocol {
-            violation: violation.to_owned(),
-            place: self.place.clone(),
-        }
+        Error::Protocol { violation: violation.to_owned(), place: self.place.clone() }
     }
 
     fn refused_link(&self, what: &'static str, link: &str, refusal: policy::Refusal) -> Error {
@@ -476,20 +448,14 @@ fn same_report(before: &ReportManifest, renewed: ReportManifest) -> Result<Repor
     for (old, new) in before.blobs.iter().zip(&renewed.blobs) {
         if old.byte_count != new.byte_count {
             let (ordinal, old, new) = (old.ordinal, old.byte_count, new.byte_count);
-            return Err(changed(
-                before,
-                format!("blob {ordinal} had {old} bytes and has {new}"),
-            ));
+            return Err(changed(before, format!("blob {ordinal} had {old} bytes and has {new}")));
         }
     }
     Ok(renewed)
 }
 
 fn changed(manifest: &ReportManifest, change: String) -> Error {
-    Error::ReportChanged {
-        operation_id: manifest.operation_id.clone(),
-        change,
-    }
+    Error::ReportChanged { operation_id: manifest.operation_id.clone(), change }
 }
 
 fn poll_deadline(operation: &Operation, polls: u32, elapsed: Duration) -> Error {
@@ -510,11 +476,7 @@ fn poll_deadline(operation: &Operation, polls: u32, elapsed: Duration) -> Error 
 
 impl fmt::Display for ReportRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} costs of {} for {}",
-            self.metric, self.scope, self.period
-        )
+        write!(f, "{} costs of {} for {}", self.metric, self.scope, self.period)
     }
 }
 

@@ -252,10 +252,7 @@ impl Download {
     fn limits(&self) -> RetryLimits {
         let config = &self.client.inner.config;
         RetryLimits {
-            total: config
-                .retry
-                .total
-                .min(config.timeouts.blob.saturating_sub(self.waited)),
+            total: config.retry.total.min(config.timeouts.blob.saturating_sub(self.waited)),
             ..config.retry
         }
     }
@@ -315,20 +312,13 @@ impl Download {
                 message: String::new(),
                 place,
             }),
-            _ => Err(Error::Protocol {
-                violation: format!("status {status} for a blob"),
-                place,
-            }),
+            _ => Err(Error::Protocol { violation: format!("status {status} for a blob"), place }),
         }
     }
 
     fn check_whole(&self, headers: &HeaderMap, place: Box<Place>) -> Result<(), Error> {
         if transport::is_html(headers) {
-            return Err(Error::UnexpectedPage {
-                expected: "a blob",
-                title: String::new(),
-                place,
-            });
+            return Err(Error::UnexpectedPage { expected: "a blob", title: String::new(), place });
         }
         match content_length(headers) {
             Some(length) if length != self.blob.byte_count => Err(Error::LengthMismatch {
@@ -343,11 +333,7 @@ impl Download {
 
     fn check_rest(&self, headers: &HeaderMap, place: Box<Place>) -> Result<(), Error> {
         let total = self.blob.byte_count;
-        let expected = format!(
-            "bytes {}-{}/{total}",
-            self.received_bytes,
-            total.saturating_sub(1)
-        );
+        let expected = format!("bytes {}-{}/{total}", self.received_bytes, total.saturating_sub(1));
         let range = header_text(headers, &CONTENT_RANGE);
         if range != expected {
             return Err(self.changed(format!("`{range}` was sent, expected `{expected}`"), place));
@@ -361,33 +347,18 @@ impl Download {
     }
 
     fn check_digest(&mut self) -> Result<(), Error> {
-        if self
-            .digest
-            .take()
-            .is_none_or(AnnouncedDigest::equals_announced)
-        {
+        if self.digest.take().is_none_or(AnnouncedDigest::equals_announced) {
             return Ok(());
         }
-        Err(Error::DigestMismatch {
-            place: self.place(),
-        })
+        Err(Error::DigestMismatch { place: self.place() })
     }
 
     fn link_expired(&self, status: Option<u16>, code: String, place: Box<Place>) -> Error {
-        Error::LinkExpired {
-            status,
-            code,
-            valid_till: self.blob.valid_till,
-            place,
-        }
+        Error::LinkExpired { status, code, valid_till: self.blob.valid_till, place }
     }
 
     fn changed(&self, problem: String, place: Box<Place>) -> Error {
-        Error::BlobChanged {
-            received_bytes: self.received_bytes,
-            problem,
-            place,
-        }
+        Error::BlobChanged { received_bytes: self.received_bytes, problem, place }
     }
 
     fn length_mismatch(&self, what: &'static str, found_bytes: u64) -> Error {
@@ -400,11 +371,7 @@ impl Download {
     }
 
     fn unavailable(&self, source: Option<reqwest::Error>) -> Error {
-        Error::Unavailable {
-            status: None,
-            place: self.place(),
-            source,
-        }
+        Error::Unavailable { status: None, place: self.place(), source }
     }
 
     fn place(&self) -> Box<Place> {
@@ -429,10 +396,7 @@ struct AnnouncedDigest {
 impl AnnouncedDigest {
     fn of(headers: &HeaderMap) -> Option<Self> {
         let announced = BASE64.decode(headers.get(CONTENT_MD5)?.as_bytes()).ok()?;
-        Some(Self {
-            announced,
-            so_far: Md5::new(),
-        })
+        Some(Self { announced, so_far: Md5::new() })
     }
 
     fn equals_announced(self) -> bool {

@@ -45,12 +45,7 @@ impl Endpoints {
             return Err(configuration("no storage host is allowed".to_owned()));
         }
         let token_scope = format!("{}.default", arm.as_str());
-        Ok(Self {
-            arm,
-            authority,
-            storage,
-            token_scope,
-        })
+        Ok(Self { arm, authority, storage, token_scope })
     }
 
     /// Returns the endpoints of public Azure.
@@ -64,10 +59,7 @@ impl Endpoints {
 
     /// Returns the endpoints with another scope to ask tokens for (`azure-apis.md`, 9).
     pub fn with_token_scope(self, token_scope: String) -> Self {
-        Self {
-            token_scope,
-            ..self
-        }
+        Self { token_scope, ..self }
     }
 
     /// The resource manager, the only origin that gets a bearer token.
@@ -166,10 +158,7 @@ mod tests {
     #[test]
     fn public_azure_asks_tokens_for_itself() {
         let endpoints = Endpoints::public_azure().unwrap();
-        assert_eq!(
-            endpoints.token_scope(),
-            "https://management.azure.com/.default"
-        );
+        assert_eq!(endpoints.token_scope(), "https://management.azure.com/.default");
     }
 
     #[test]
@@ -186,10 +175,7 @@ mod tests {
             "",
         ] {
             let storage = vec![StorageHost::Suffix(PUBLIC_STORAGE.to_owned())];
-            assert!(
-                Endpoints::new(arm, PUBLIC_AUTHORITY, storage).is_err(),
-                "{arm}"
-            );
+            assert!(Endpoints::new(arm, PUBLIC_AUTHORITY, storage).is_err(), "{arm}");
         }
     }
 
@@ -203,16 +189,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<StorageHost>().unwrap().to_string(), expected);
         }
-        for text in [
-            "",
-            "net",
-            ".",
-            "a..",
-            "127.0.0.1",
-            "::1",
-            "http://store.example",
-            "a b.net",
-        ] {
+        for text in ["", "net", ".", "a..", "127.0.0.1", "::1", "http://store.example", "a b.net"] {
             assert!(text.parse::<StorageHost>().is_err(), "{text}");
         }
     }

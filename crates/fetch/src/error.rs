@@ -241,10 +241,7 @@ impl Error {
 
     /// Returns the error of a last attempt with the count and time of all.
     pub(crate) fn after(mut self, all: &Place) -> Self {
-        if let Some(place) = self
-            .place_mut()
-            .filter(|place| place.address == all.address)
-        {
+        if let Some(place) = self.place_mut().filter(|place| place.address == all.address) {
             place.attempts = all.attempts;
             place.elapsed = all.elapsed;
         }
@@ -342,20 +339,13 @@ fn reason(code: &str, message: &str) -> String {
 }
 
 fn asked(wait: &Option<Duration>) -> String {
-    wait.map(|wait| format!(", asked to wait {} s", wait.as_secs()))
-        .unwrap_or_default()
+    wait.map(|wait| format!(", asked to wait {} s", wait.as_secs())).unwrap_or_default()
 }
 
 fn status_part(status: &Option<u16>) -> String {
-    status
-        .map(|status| format!(" (status {status})"))
-        .unwrap_or_default()
+    status.map(|status| format!(" (status {status})")).unwrap_or_default()
 }
 
 fn titled(title: &str) -> String {
-    if title.is_empty() {
-        String::new()
-    } else {
-        format!(", titled `{title}`")
-    }
+    if title.is_empty() { String::new() } else { format!(", titled `{title}`") }
 }

@@ -127,8 +127,7 @@ fn is_plain(text: &str) -> bool {
 
 fn has_web_scheme(text: &str) -> bool {
     let starts_with = |scheme: &str| {
-        text.get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
     };
     let authority = match (starts_with("https://"), starts_with("http://")) {
         (true, _) => &text[8..],
@@ -204,18 +203,9 @@ mod tests {
             ("https://management.azure.com./x", ForeignOrigin),
             ("https://management.azure.com.evil.example/x", ForeignOrigin),
             ("https://evilmanagement.azure.com/x", ForeignOrigin),
-            (
-                "https://evil.example/https://management.azure.com/",
-                ForeignOrigin,
-            ),
-            (
-                "https://evil.example?https://management.azure.com/",
-                ForeignOrigin,
-            ),
-            (
-                "https://management%2eazure%2ecom.evil.example/x",
-                ForeignOrigin,
-            ),
+            ("https://evil.example/https://management.azure.com/", ForeignOrigin),
+            ("https://evil.example?https://management.azure.com/", ForeignOrigin),
+            ("https://management%2eazure%2ecom.evil.example/x", ForeignOrigin),
             ("https://management.azure.com@evil.example/x", User),
             ("https://management.azure.com:pw@evil.example/x", User),
             ("https://user@management.azure.com/x", User),
@@ -261,20 +251,14 @@ mod tests {
             ("https://evilblob.core.windows.net/x", ForeignStorage),
             ("https://blob.core.windows.net/x", ForeignStorage),
             ("https://.blob.core.windows.net/x", ForeignStorage),
-            (
-                "https://a.blob.core.windows.net.evil.example/x",
-                ForeignStorage,
-            ),
+            ("https://a.blob.core.windows.net.evil.example/x", ForeignStorage),
             ("https://a.blob.core.windows.net./x", ForeignStorage),
             ("http://a.blob.core.windows.net/x", ForeignStorage),
             ("https://a.blob.core.windows.net:8443/x", ForeignStorage),
             ("https://127.0.0.1/x", ForeignStorage),
             ("https://10.0.0.1/x", ForeignStorage),
             ("https://[fe80::1]/x", ForeignStorage),
-            (
-                "https://evil.example/a.blob.core.windows.net",
-                ForeignStorage,
-            ),
+            ("https://evil.example/a.blob.core.windows.net", ForeignStorage),
             ("https://management.azure.com/x", ForeignStorage),
             ("https://a.blob.core.windows.net@evil.example/x", User),
             ("https://a:b@a.blob.core.windows.net/x", User),
@@ -300,10 +284,7 @@ mod tests {
         assert!(!refused(Purpose::Arm, "http://[0:0:0:0:0:0:0:1]:99/x"));
         assert!(refused(Purpose::Arm, "http://127.0.0.1:99/x"));
         assert!(!refused(Purpose::Authority, "http://localhost:98/x"));
-        assert!(refused(
-            Purpose::Authority,
-            "http://localhost.evil.example:98/x"
-        ));
+        assert!(refused(Purpose::Authority, "http://localhost.evil.example:98/x"));
     }
 
     #[test]
@@ -311,10 +292,7 @@ mod tests {
         let endpoints = endpoints();
         let base = approve(&endpoints, Purpose::Arm, "https://management.azure.com/a/b").unwrap();
         let approved = approve_location(&endpoints, &base, "/c?d=e").unwrap();
-        assert_eq!(
-            approved.url().as_str(),
-            "https://management.azure.com/c?d=e"
-        );
+        assert_eq!(approved.url().as_str(), "https://management.azure.com/c?d=e");
         for text in [
             "//evil.example/c",
             "/\\evil.example/c",
@@ -325,10 +303,7 @@ mod tests {
             "/\t/evil.example",
             "",
         ] {
-            assert!(
-                approve_location(&endpoints, &base, text).is_err(),
-                "{text:?}"
-            );
+            assert!(approve_location(&endpoints, &base, text).is_err(), "{text:?}");
         }
     }
 }

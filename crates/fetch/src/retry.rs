@@ -40,11 +40,7 @@ pub(crate) enum Replay {
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// An answer that says: not now.
-    Status {
-        status: u16,
-        asked_wait: Option<Duration>,
-        request_id: Option<String>,
-    },
+    Status { status: u16, asked_wait: Option<Duration>, request_id: Option<String> },
     /// No connection, so nothing was sent.
     NotSent(reqwest::Error),
     /// The connection broke or stalled after sending.
@@ -135,10 +131,7 @@ where
         attempts.fetch_add(1, Ordering::Relaxed);
         attempt()
     };
-    let backoff = Backoff {
-        limits,
-        failures: 0,
-    };
+    let backoff = Backoff { limits, failures: 0 };
     let result = counted
         .retry(backoff)
         .when(|failure: &Failure| {
@@ -171,30 +164,16 @@ where
 
 fn give_up(failure: Failure, mut place: Box<Place>) -> Error {
     match failure {
-        Failure::Status {
-            status,
-            asked_wait,
-            request_id,
-        } => {
+        Failure::Status { status, asked_wait, request_id } => {
             place.request_id = request_id;
             match status {
-                429 | 503 => Error::Throttled {
-                    status,
-                    asked_wait,
-                    place,
-                },
-                _ => Error::Unavailable {
-                    status: Some(status),
-                    place,
-                    source: None,
-                },
+                429 | 503 => Error::Throttled { status, asked_wait, place },
+                _ => Error::Unavailable { status: Some(status), place, source: None },
             }
         }
-        Failure::NotSent(source) | Failure::Lost(source) => Error::Unavailable {
-            status: None,
-            place,
-            source: Some(source),
-        },
+        Failure::NotSent(source) | Failure::Lost(source) => {
+            Error::Unavailable { status: None, place, source: Some(source) }
+        }
         Failure::Insecure(source) => Error::Insecure { place, source },
         Failure::Final(error) => error.after(&place),
     }
@@ -220,10 +199,7 @@ impl Iterator for Backoff<'_> {
 /// that failed together do not come back together.
 pub(crate) fn full_jitter(limits: &RetryLimits, failures: u32) -> Duration {
     let factor = 2_u32.saturating_pow(failures);
-    let longest = limits
-        .base_wait
-        .saturating_mul(factor)
-        .min(limits.max_backoff);
+    let longest = limits.base_wait.saturating_mul(factor).min(limits.max_backoff);
     let longest_micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
     Duration::from_micros(fastrand::u64(0..=longest_micros))
 }
@@ -261,9 +237,7 @@ fn parse_wait(text: &str, now: DateTime<Utc>) -> Option<Duration> {
 }
 
 fn parse_http_date(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc2822(text)
-        .ok()
-        .map(|date| date.with_timezone(&Utc))
+    DateTime::parse_from_rfc2822(text).ok().map(|date| date.with_timezone(&Utc))
 }
 
 #[cfg(test)]
@@ -275,10 +249,7 @@ mod tests {
     fn headers(lines: &[(&str, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in lines {
-            map.append(
-                name.parse::<HeaderName>().unwrap(),
-                HeaderValue::from_str(value).unwrap(),
-            );
+            map.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
         }
         map
     }
@@ -292,43 +263,22 @@ mod tests {
     fn the_longest_of_all_retry_headers_counts() {
         let lines = [
             ("Retry-After", "5"),
-            (
-                "x-ms-ratelimit-microsoft.costmanagement-qpu-retry-after",
-                "17",
-            ),
-            (
-                "x-ms-ratelimit-microsoft.costmanagement-tenant-retry-after",
-                "60",
-            ),
-            (
-                "x-ms-ratelimit-microsoft.costmanagement-clienttype-retry-after",
-                "9",
-            ),
+            ("x-ms-ratelimit-microsoft.costmanagement-qpu-retry-after", "17"),
+            ("x-ms-ratelimit-microsoft.costmanagement-tenant-retry-after", "60"),
+            ("x-ms-ratelimit-microsoft.costmanagement-clienttype-retry-after", "9"),
             ("x-ms-ratelimit-remaining-tenant-reads", "11999"),
         ];
         assert_eq!(seconds(&lines), Some(60));
         assert_eq!(seconds(&lines[4..]), None);
-        assert_eq!(
-            seconds(&[("Retry-After", "3"), ("Retry-After", "8")]),
-            Some(8)
-        );
+        assert_eq!(seconds(&[("Retry-After", "3"), ("Retry-After", "8")]), Some(8));
     }
 
     #[test]
     fn dates_count_from_the_date_of_the_answer() {
         let retry = ("Retry-After", "Wed, 21 Oct 2015 07:28:30 GMT");
-        assert_eq!(
-            seconds(&[retry, ("Date", "Wed, 21 Oct 2015 07:28:00 GMT")]),
-            Some(30)
-        );
-        assert_eq!(
-            seconds(&[retry, ("Date", "Wed, 21 Oct 2015 07:29:00 GMT")]),
-            Some(0)
-        );
-        assert_eq!(
-            seconds(&[("Retry-After", "Wed, 01 Jan 2025 00:01:00 GMT")]),
-            Some(60)
-        );
+        assert_eq!(seconds(&[retry, ("Date", "Wed, 21 Oct 2015 07:28:00 GMT")]), Some(30));
+        assert_eq!(seconds(&[retry, ("Date", "Wed, 21 Oct 2015 07:29:00 GMT")]), Some(0));
+        assert_eq!(seconds(&[("Retry-After", "Wed, 01 Jan 2025 00:01:00 GMT")]), Some(60));
     }
 
     #[test]
@@ -351,18 +301,9 @@ mod tests {
     #[test]
     fn asked_waits_are_kept_within_bounds() {
         let limits = RetryLimits::default();
-        for (asked, expected) in [
-            (0, 1),
-            (1, 1),
-            (60, 60),
-            (600, 600),
-            (601, 600),
-            (u64::MAX, 600),
-        ] {
-            assert_eq!(
-                clamped(&limits, Duration::from_secs(asked)).as_secs(),
-                expected
-            );
+        for (asked, expected) in [(0, 1), (1, 1), (60, 60), (600, 600), (601, 600), (u64::MAX, 600)]
+        {
+            assert_eq!(clamped(&limits, Duration::from_secs(asked)).as_secs(), expected);
         }
     }
 
@@ -373,13 +314,6 @@ mod tests {
             let bound = Duration::from_secs(2_u64.saturating_pow(failures).min(60));
             assert!((0..200).all(|_| full_jitter(&limits, failures) <= bound));
         }
-        assert_eq!(
-            Backoff {
-                limits: &limits,
-                failures: 0
-            }
-            .count(),
-            7
-        );
+        assert_eq!(Backoff { limits: &limits, failures: 0 }.count(), 7);
     }
 }

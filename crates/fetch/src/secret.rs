@@ -21,10 +21,7 @@ impl Secret {
     /// Returns the secret that an environment variable holds; `None` if it is unset, empty or not
     /// Unicode.
     pub fn from_env(variable: &str) -> Option<Self> {
-        std::env::var(variable)
-            .ok()
-            .filter(|value| !value.is_empty())
-            .map(Self)
+        std::env::var(variable).ok().filter(|value| !value.is_empty()).map(Self)
     }
 
     /// The value itself, for the one place that sends it.

@@ -7,20 +7,14 @@ const MAX_CHARS: usize = 400;
 /// Returns scheme, host, port and path: no user, query or fragment, where secrets live.
 pub(crate) fn redacted(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    let port = url
-        .port()
-        .map(|port| format!(":{port}"))
-        .unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     escaped(&format!("{}://{host}{port}{}", url.scheme(), url.path()))
 }
 
 /// Returns scheme, host and port of a URL.
 pub(crate) fn origin(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    let port = url
-        .port()
-        .map(|port| format!(":{port}"))
-        .unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     escaped(&format!("{}://{host}{port}", url.scheme()))
 }
 
@@ -70,10 +64,7 @@ mod tests {
     #[test]
     fn titles_are_found_and_escaped() {
         for (page, expected) in [
-            (
-                "<html><head><TITLE lang=en>Sign in\u{1b}[31m</title>",
-                "Sign in\\u{1b}[31m",
-            ),
+            ("<html><head><TITLE lang=en>Sign in\u{1b}[31m</title>", "Sign in\\u{1b}[31m"),
             ("<title>cut of", "cut of"),
             ("<title", ""),
             ("<p>no title", ""),
@@ -85,10 +76,7 @@ mod tests {
 
     #[test]
     fn only_the_first_line_is_kept() {
-        assert_eq!(
-            first_line("AADSTS70011: bad.\r\nTrace ID: 1"),
-            "AADSTS70011: bad."
-        );
+        assert_eq!(first_line("AADSTS70011: bad.\r\nTrace ID: 1"), "AADSTS70011: bad.");
         assert_eq!(escaped("a\nb"), "a\\u{a}b");
         assert_eq!(escaped(&"x".repeat(500)).chars().count(), 401);
     }

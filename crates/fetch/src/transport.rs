@@ -61,9 +61,7 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(config: &Config) -> Result<Self, Error> {
-        let problem = |problem: &str| Error::Configuration {
-            problem: problem.to_owned(),
-        };
+        let problem = |problem: &str| Error::Configuration { problem: problem.to_owned() };
         let client_type = HeaderValue::from_str(&config.client_type)
             .map_err(|_| problem("the client type must be visible ASCII characters"))?;
         // A redirect would carry the signed link on in `Referer`; transparent decompression hides
@@ -137,9 +135,7 @@ impl Transport {
     }
 
     fn request(&self, method: Method, url: &ApprovedUrl) -> RequestBuilder {
-        self.http
-            .request(method, url.url().clone())
-            .header(CLIENT_REQUEST_ID, random_guid())
+        self.http.request(method, url.url().clone()).header(CLIENT_REQUEST_ID, random_guid())
     }
 
     async fn send(&self, request: RequestBuilder, job: &Job<'_>) -> Result<Response, Failure> {
@@ -178,14 +174,8 @@ impl Reply {
 
 /// Whether an answer calls itself a web page.
 pub(crate) fn is_html(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|text| {
-        text.trim_start()
-            .to_ascii_lowercase()
-            .starts_with("text/html")
-    })
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|text| text.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }
 
 /// Azure's id of an answer.
@@ -248,10 +238,7 @@ fn refused_redirect(response: &Response, job: &Job<'_>) -> Error {
     let location = response.headers().get(reqwest::header::LOCATION);
     let destination = location
         .and_then(|value| Url::parse(value.to_str().ok()?).ok())
-        .map_or_else(
-            || "an unreadable address".to_owned(),
-            |url| text::origin(&url),
-        );
+        .map_or_else(|| "an unreadable address".to_owned(), |url| text::origin(&url));
     let mut place = job.place(1, std::time::Duration::ZERO);
     place.request_id = request_id(response.headers());
     Error::RefusedDestination {
@@ -275,9 +262,7 @@ fn redirect_name(status: StatusCode) -> &'static str {
 
 async fn permit(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
     let permit = Arc::clone(semaphore).acquire_owned().await;
-    permit.map_err(|_| Error::Configuration {
-        problem: "the client was shut down".to_owned(),
-    })
+    permit.map_err(|_| Error::Configuration { problem: "the client was shut down".to_owned() })
 }
 
 fn bearer(token: &Secret) -> Result<HeaderValue, Failure> {
@@ -292,14 +277,8 @@ fn bearer(token: &Secret) -> Result<HeaderValue, Failure> {
 
 fn random_guid() -> HeaderValue {
     let hex = format!("{:032x}", fastrand::u128(..));
-    let guid = format!(
-        "{}-{}-4{}-a{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..]
-    );
+    let guid =
+        format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..]);
     HeaderValue::from_str(&guid).unwrap_or(HeaderValue::from_static("costlake"))
 }
 
@@ -313,16 +292,14 @@ impl ServerClock {
     fn hear(&self, headers: &HeaderMap) {
         if let Some(date) = retry::date(headers) {
             let ahead = date.signed_duration_since(Utc::now());
-            self.ahead_seconds
-                .store(ahead.num_seconds(), Ordering::Relaxed);
+            self.ahead_seconds.store(ahead.num_seconds(), Ordering::Relaxed);
         }
     }
 
     fn now(&self) -> DateTime<Utc> {
         let ahead = TimeDelta::try_seconds(self.ahead_seconds.load(Ordering::Relaxed));
         let now = Utc::now();
-        now.checked_add_signed(ahead.unwrap_or_default())
-            .unwrap_or(now)
+        now.checked_add_signed(ahead.unwrap_or_default()).unwrap_or(now)
     }
 }
 

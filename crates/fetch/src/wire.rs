@@ -85,10 +85,7 @@ pub(crate) fn parse_operation(body: &[u8]) -> Result<OperationAnswer, String> {
         )
     })?;
     let operation_id = body.name.as_deref().map(checked_operation_id).transpose()?;
-    Ok(OperationAnswer {
-        operation_id,
-        outcome: body.outcome()?,
-    })
+    Ok(OperationAnswer { operation_id, outcome: body.outcome()? })
 }
 
 /// Returns an operation id if it has the characters of one.
@@ -155,10 +152,7 @@ impl OperationBody {
             "nodatafound" => self.no_data(),
             "failed" | "timedout" => Ok(self.failed()),
             "inprogress" | "queued" | "running" => Ok(Outcome::Running),
-            _ => Err(format!(
-                "its status `{}` is unknown",
-                text::escaped(&status)
-            )),
+            _ => Err(format!("its status `{}` is unknown", text::escaped(&status))),
         }
     }
 
@@ -173,17 +167,9 @@ impl OperationBody {
     fn failed(self) -> Outcome {
         let (code, message) = self
             .error
-            .map(|error| {
-                (
-                    error.code.unwrap_or_default(),
-                    error.message.unwrap_or_default(),
-                )
-            })
+            .map(|error| (error.code.unwrap_or_default(), error.message.unwrap_or_default()))
             .unwrap_or_default();
-        Outcome::Failed {
-            code: text::first_line(&code),
-            message: text::first_line(&message),
-        }
+        Outcome::Failed { code: text::first_line(&code), message: text::first_line(&message) }
     }
 
     fn completed(self) -> Result<Completed, String> {
@@ -205,10 +191,9 @@ impl OperationBody {
 impl ManifestBody {
     fn check_format(&self) -> Result<(), String> {
         match &self.data_format {
-            Some(format) if !format.eq_ignore_ascii_case("csv") => Err(format!(
-                "its data format `{}` is unknown",
-                text::escaped(format)
-            )),
+            Some(format) if !format.eq_ignore_ascii_case("csv") => {
+                Err(format!("its data format `{}` is unknown", text::escaped(format)))
+            }
             _ => Ok(()),
         }
     }
@@ -236,10 +221,7 @@ impl BlobBody {
     fn into_blob(self) -> Result<Blob, String> {
         let link = self.blob_link.ok_or("a blob has no link")?;
         let byte_count = self.byte_count.ok_or("a blob has no byteCount")?;
-        Ok(Blob {
-            link: Secret::new(link),
-            byte_count: checked_count(byte_count)?,
-        })
+        Ok(Blob { link: Secret::new(link), byte_count: checked_count(byte_count)? })
     }
 }
 
@@ -278,18 +260,9 @@ mod tests {
         for (manifest, expected) in [
             ("null".to_owned(), "it is completed without a manifest"),
             ("{}".to_owned(), "it has no blobCount"),
-            (
-                r#"{"blobCount":0,"blobs":[]}"#.to_owned(),
-                "it is completed without a blob",
-            ),
-            (
-                r#"{"blobCount":0}"#.to_owned(),
-                "it is completed without a blob",
-            ),
-            (
-                format!(r#"{{"blobCount":2,"blobs":[{blob}]}}"#),
-                "it announces 2 blobs and lists 1",
-            ),
+            (r#"{"blobCount":0,"blobs":[]}"#.to_owned(), "it is completed without a blob"),
+            (r#"{"blobCount":0}"#.to_owned(), "it is completed without a blob"),
+            (format!(r#"{{"blobCount":2,"blobs":[{blob}]}}"#), "it announces 2 blobs and lists 1"),
             (
                 format!(r#"{{"blobCount":-1,"blobs":[{blob}]}}"#),
                 "it announces -1 blobs and lists 1",
@@ -302,14 +275,8 @@ mod tests {
                 r#"{"blobCount":1,"blobs":[{"blobLink":"x","byteCount":-1}]}"#.to_owned(),
                 "a byteCount is negative",
             ),
-            (
-                r#"{"blobCount":1,"blobs":[{"byteCount":1}]}"#.to_owned(),
-                "a blob has no link",
-            ),
-            (
-                r#"{"blobCount":1,"blobs":[{"blobLink":"x"}]}"#.to_owned(),
-                "a blob has no byteCount",
-            ),
+            (r#"{"blobCount":1,"blobs":[{"byteCount":1}]}"#.to_owned(), "a blob has no link"),
+            (r#"{"blobCount":1,"blobs":[{"blobLink":"x"}]}"#.to_owned(), "a blob has no byteCount"),
             (
                 format!(r#"{{"dataFormat":"Parquet","blobCount":1,"blobs":[{blob}]}}"#),
                 "its data format `Parquet` is unknown",
@@ -334,10 +301,7 @@ mod tests {
             r#"{"status":"Completed","status":"Failed"}"#,
         ] {
             let violation = violation(body);
-            assert!(
-                violation.starts_with("the body is not the JSON"),
-                "{violation}"
-            );
+            assert!(violation.starts_with("the body is not the JSON"), "{violation}");
             assert!(!violation.contains("canary"));
         }
     }
@@ -354,10 +318,7 @@ mod tests {
         assert!(matches!(outcome("TimedOut"), Ok(Outcome::Failed { .. })));
         assert!(matches!(outcome("InProgress"), Ok(Outcome::Running)));
         for status in ["Succeeded", "ReadyToDownload", "3", ""] {
-            assert!(
-                outcome(status).unwrap_err().contains("is unknown"),
-                "{status}"
-            );
+            assert!(outcome(status).unwrap_err().contains("is unknown"), "{status}");
         }
         assert_eq!(violation("{}"), "it has no status");
         assert_eq!(violation(r#"{"status":null}"#), "it has no status");
@@ -366,16 +327,10 @@ mod tests {
     #[test]
     fn times_have_any_number_of_fraction_digits() {
         for (text, expected) in [
-            (
-                "2022-05-10T08:08:46.1973252Z",
-                Some("2022-05-10T08:08:46.197325200Z"),
-            ),
+            ("2022-05-10T08:08:46.1973252Z", Some("2022-05-10T08:08:46.197325200Z")),
             ("2022-05-10T08:08:46Z", Some("2022-05-10T08:08:46Z")),
             ("2022-05-10T10:08:46+02:00", Some("2022-05-10T08:08:46Z")),
-            (
-                "2022-05-10T08:08:46.1973252",
-                Some("2022-05-10T08:08:46.197325200Z"),
-            ),
+            ("2022-05-10T08:08:46.1973252", Some("2022-05-10T08:08:46.197325200Z")),
             ("03/05/2019 20:13:06", None),
             ("", None),
         ] {
@@ -391,10 +346,7 @@ mod tests {
                 r#"{"error":{"code":"429","message":"Too many requests."}}"#,
                 ("429", "Too many requests."),
             ),
-            (
-                r#"{"error":{"code":"A","message":"one\r\ntwo"}}"#,
-                ("A", "one"),
-            ),
+            (r#"{"error":{"code":"A","message":"one\r\ntwo"}}"#, ("A", "one")),
             (r#"{"error":{"code":null}}"#, ("", "")),
             (r#"{"error":"text"}"#, ("", "")),
             ("<html>", ("", "")),
@@ -407,31 +359,18 @@ mod tests {
     #[test]
     fn official_examples_are_read() {
         let root = std::env::var("COSTLAKE_REFERENCE").map_or_else(
-            |_| {
-                PathBuf::from(concat!(
-                    env!("CARGO_MANIFEST_DIR"),
-                    "/../../../shared/reference"
-                ))
-            },
+            |_| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/reference")),
             PathBuf::from,
         );
         let mut read = 0;
         for version in ["2024-08-01", "2025-03-01"] {
-            let folder = root
-                .join("azure-specs/cost-management")
-                .join(version)
-                .join("examples");
+            let folder = root.join("azure-specs/cost-management").join(version).join("examples");
             let Ok(entries) = std::fs::read_dir(&folder) else {
                 println!("skipped: no examples at {}", folder.display());
                 return;
             };
             for path in entries.map(|entry| entry.unwrap().path()) {
-                if !path
-                    .file_name()
-                    .unwrap()
-                    .to_string_lossy()
-                    .contains("CostDetails")
-                {
+                if !path.file_name().unwrap().to_string_lossy().contains("CostDetails") {
                     continue;
                 }
                 let example: serde_json::Value =
@@ -445,26 +384,18 @@ mod tests {
     }
 
     fn check_example(answer: &OperationAnswer) {
-        assert_eq!(
-            answer.operation_id.as_deref(),
-            Some("00000000-0000-0000-0000-000000000000")
-        );
+        assert_eq!(answer.operation_id.as_deref(), Some("00000000-0000-0000-0000-000000000000"));
         let Outcome::Completed(completed) = &answer.outcome else {
             panic!("not completed: {answer:?}");
         };
-        assert_eq!(
-            completed.valid_till.to_rfc3339(),
-            "2022-05-10T08:08:46.197325200+00:00"
-        );
+        assert_eq!(completed.valid_till.to_rfc3339(), "2022-05-10T08:08:46.197325200+00:00");
         assert_eq!(completed.byte_count, Some(32741));
         assert_eq!(completed.metric.as_deref(), Some("ActualCost"));
         assert!(!completed.compressed);
         let blob = &completed.blobs[0];
         assert_eq!((completed.blobs.len(), blob.byte_count), (1, 32741));
         assert!(
-            blob.link
-                .reveal()
-                .starts_with("https://ccmreportstorageeastus.blob.core.windows.net/")
+            blob.link.reveal().starts_with("https://ccmreportstorageeastus.blob.core.windows.net/")
         );
     }
 }

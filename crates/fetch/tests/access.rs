@@ -25,10 +25,7 @@ async fn one_token_serves_all_calls() {
     let asked = seen.iter().find(|seen| seen.is_token()).unwrap();
     assert_eq!(asked.path, "/contoso.example/oauth2/v2.0/token");
     assert_eq!(asked.header("authorization"), "");
-    let scope = format!(
-        "http%3A%2F%2F127.0.0.1%3A{}%2F.default",
-        server.address.port()
-    );
+    let scope = format!("http%3A%2F%2F127.0.0.1%3A{}%2F.default", server.address.port());
     assert_eq!(
         asked.body,
         format!(
@@ -69,19 +66,13 @@ async fn a_refused_token_is_replaced_once_for_all() {
 async fn a_token_refused_for_ever_is_an_error() {
     let server = Server::start(|seen| match seen {
         _ if seen.is_token() => token("t"),
-        _ => json(
-            401,
-            r#"{"error":{"code":"InvalidAuthenticationToken","message":"No."}}"#,
-        ),
+        _ => json(401, r#"{"error":{"code":"InvalidAuthenticationToken","message":"No."}}"#),
     })
     .await;
     let error = create(&principal_client(&server)).await.unwrap_err();
     match &error {
         Error::Authentication { code, message, .. } => {
-            assert_eq!(
-                (code.as_str(), message.as_str()),
-                ("InvalidAuthenticationToken", "No.")
-            );
+            assert_eq!((code.as_str(), message.as_str()), ("InvalidAuthenticationToken", "No."));
         }
         other => panic!("{other}"),
     }
@@ -97,19 +88,10 @@ async fn a_token_refused_for_ever_is_an_error() {
 #[tokio::test]
 async fn a_missing_right_is_not_asked_for_twice() {
     for (code, body) in [
-        (
-            403,
-            r#"{"error":{"code":"AuthorizationFailed","message":"The client has no right."}}"#,
-        ),
+        (403, r#"{"error":{"code":"AuthorizationFailed","message":"The client has no right."}}"#),
         (403, "<html>"),
-        (
-            400,
-            r#"{"error":{"code":"DepartmentCostDisabled","message":"Off."}}"#,
-        ),
-        (
-            401,
-            r#"{"error":{"code":"RBACAccessDenied","message":"No."}}"#,
-        ),
+        (400, r#"{"error":{"code":"DepartmentCostDisabled","message":"Off."}}"#),
+        (401, r#"{"error":{"code":"RBACAccessDenied","message":"No."}}"#),
     ] {
         let server = Server::start(move |_| json(code, body)).await;
         let error = create_error(&server).await;
@@ -126,11 +108,7 @@ async fn a_wrong_client_secret_names_the_code() {
     })
     .await;
     match create(&principal_client(&server)).await.unwrap_err() {
-        Error::Authentication {
-            code,
-            message,
-            place,
-        } => {
+        Error::Authentication { code, message, place } => {
             assert_eq!(
                 (code.as_str(), message.as_str()),
                 ("AADSTS7000215", "Invalid client secret.")
@@ -166,8 +144,6 @@ async fn one_request_at_a_time_is_enough_for_calls_and_tokens() {
     config.concurrent_requests = std::num::NonZeroUsize::MIN;
     let client = Client::new(config, principal(), Arc::new(NoMonitor)).unwrap();
     let all = join_all((0..4).map(|_| create(&client)));
-    let created = tokio::time::timeout(std::time::Duration::from_secs(10), all)
-        .await
-        .unwrap();
+    let created = tokio::time::timeout(std::time::Duration::from_secs(10), all).await.unwrap();
     assert!(created.iter().all(Result::is_ok));
 }

@@ -20,10 +20,7 @@ fn whole() -> Response {
 
 /// The first `length` bytes of an announced whole, then a broken connection.
 fn cut(length: usize, headers: &[(&str, &str)]) -> Response {
-    let parts = [
-        Ok(Bytes::from_static(&TEXT[..length])),
-        Err(std::io::Error::other("cut")),
-    ];
+    let parts = [Ok(Bytes::from_static(&TEXT[..length])), Err(std::io::Error::other("cut"))];
     // The pause lets the first part reach the wire.
     let parts = stream::iter(parts).then(|part| async {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -41,11 +38,7 @@ fn rest(seen: &Seen, etag: &str) -> Response {
         .parse()
         .unwrap();
     let range = format!("bytes {start}-{}/{LENGTH}", TEXT.len() - 1);
-    answer(
-        206,
-        &[("etag", etag), ("content-range", &range)],
-        &TEXT[start..],
-    )
+    answer(206, &[("etag", etag), ("content-range", &range)], &TEXT[start..])
 }
 
 async fn error_of(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Error {
@@ -59,23 +52,12 @@ async fn a_blob_is_read_whole() {
     let server = Server::start(|_| whole()).await;
     let blob = blob(&server, "a", LENGTH).await;
     assert_eq!(read(&server.client(), &blob).await.unwrap(), TEXT);
-    let chunks: Vec<Bytes> = server
-        .client()
-        .download(&blob)
-        .into_stream()
-        .try_collect()
-        .await
-        .unwrap();
+    let chunks: Vec<Bytes> =
+        server.client().download(&blob).into_stream().try_collect().await.unwrap();
     assert_eq!(chunks.concat(), TEXT);
     let seen = &server.seen()[0];
     assert_eq!(seen.query, "sv=1&sig=canary-signature");
-    for name in [
-        "authorization",
-        "referer",
-        "range",
-        "accept-encoding",
-        "clienttype",
-    ] {
+    for name in ["authorization", "referer", "range", "accept-encoding", "clienttype"] {
         assert_eq!(seen.header(name), "", "{name}");
     }
 }
@@ -129,16 +111,7 @@ async fn a_changed_blob_is_not_spliced() {
             _ => second(seen),
         })
         .await;
-        assert!(
-            matches!(
-                error,
-                Error::BlobChanged {
-                    received_bytes: 10,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, Error::BlobChanged { received_bytes: 10, .. }), "{error}");
     }
 }
 
@@ -146,12 +119,7 @@ async fn a_changed_blob_is_not_spliced() {
 async fn a_blob_without_a_strong_etag_is_not_resumed() {
     for etag in ["W/\"0x1\"", "0x1"] {
         let error = error_of(move |_| cut(10, &[("etag", etag), ("content-length", "42")])).await;
-        assert!(
-            error
-                .to_string()
-                .ends_with("restart it: the blob had no strong ETag"),
-            "{error}"
-        );
+        assert!(error.to_string().ends_with("restart it: the blob had no strong ETag"), "{error}");
     }
 }
 
@@ -172,11 +140,7 @@ async fn lengths_that_disagree_are_refused() {
     ] {
         let blob = blob(&server, name, byte_count).await;
         match read(&server.client(), &blob).await.unwrap_err() {
-            Error::LengthMismatch {
-                what: found,
-                expected_bytes,
-                ..
-            } => {
+            Error::LengthMismatch { what: found, expected_bytes, .. } => {
                 assert_eq!((found, expected_bytes), (what, byte_count));
             }
             other => panic!("{other}"),
@@ -213,10 +177,7 @@ async fn a_dripping_blob_is_given_up_in_time() {
     let server = Server::start(|_| {
         let drops = stream::unfold(0, |at| async move {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            Some((
-                Ok::<_, std::io::Error>(Bytes::from_static(&TEXT[at..=at])),
-                at + 1,
-            ))
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(&TEXT[at..=at])), at + 1))
         });
         answer(200, &[("content-length", "42")], Body::from_stream(drops))
     })
@@ -233,16 +194,11 @@ async fn an_expired_link_is_renewed_and_read() {
     let server = Server::start(|seen| match seen {
         _ if seen.is_submit() => accepted(seen),
         _ if seen.is_poll() && seen.nth == 0 => json(200, &completed(&seen.base, &[("a", LENGTH)])),
-        _ if seen.is_poll() => json(
-            200,
-            &completed(&seen.base, &[("a", LENGTH)]).replace("sv=1", "sv=2"),
-        ),
+        _ if seen.is_poll() => {
+            json(200, &completed(&seen.base, &[("a", LENGTH)]).replace("sv=1", "sv=2"))
+        }
         _ if seen.query.starts_with("sv=2") => whole(),
-        _ => answer(
-            403,
-            &[("x-ms-error-code", "AuthenticationFailed")],
-            Body::empty(),
-        ),
+        _ => answer(403, &[("x-ms-error-code", "AuthenticationFailed")], Body::empty()),
     })
     .await;
     let client = server.client();
@@ -271,31 +227,14 @@ async fn a_link_that_expires_midway_is_replaced_and_read_on() {
     let mut download = client.download(&old);
     let mut bytes = download.next_chunk().await.unwrap().unwrap().to_vec();
     let error = download.next_chunk().await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::LinkExpired {
-                status: Some(403),
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::LinkExpired { status: Some(403), .. }), "{error}");
 
     let again = download.next_chunk().await.unwrap_err();
-    assert!(
-        again
-            .to_string()
-            .ends_with("at byte 10, restart it: it failed before"),
-        "{again}"
-    );
+    assert!(again.to_string().ends_with("at byte 10, restart it: it failed before"), "{again}");
 
     let mut shorter = renewed.clone();
     shorter.byte_count -= 1;
-    assert!(matches!(
-        download.replace_link(&shorter),
-        Err(Error::BlobChanged { .. })
-    ));
+    assert!(matches!(download.replace_link(&shorter), Err(Error::BlobChanged { .. })));
     download.replace_link(&renewed).unwrap();
     while let Some(chunk) = download.next_chunk().await.unwrap() {
         bytes.extend_from_slice(&chunk);
@@ -324,20 +263,9 @@ async fn renewed_blob(server: &Server) -> BlobInfo {
 
 #[tokio::test]
 async fn an_announced_md5_is_checked_over_all_parts() {
-    for (md5, is_right) in [
-        ("ZUGwWAUwzNcTv7FEnSvXEw==", false),
-        (TEXT_MD5, true),
-        ("odd", true),
-    ] {
+    for (md5, is_right) in [("ZUGwWAUwzNcTv7FEnSvXEw==", false), (TEXT_MD5, true), ("odd", true)] {
         let server = Server::start(move |seen| match seen.nth {
-            0 => cut(
-                10,
-                &[
-                    ("etag", "\"0x1\""),
-                    ("content-length", "42"),
-                    ("content-md5", md5),
-                ],
-            ),
+            0 => cut(10, &[("etag", "\"0x1\""), ("content-length", "42"), ("content-md5", md5)]),
             _ => rest(seen, "\"0x1\""),
         })
         .await;
@@ -356,10 +284,7 @@ async fn a_link_past_its_time_is_not_asked_for() {
     let mut blob = blob(&server, "a", LENGTH).await;
     blob.valid_till = "2022-05-10T08:08:46Z".parse().unwrap();
     let error = read(&server.client(), &blob).await.unwrap_err();
-    assert!(
-        matches!(error, Error::LinkExpired { status: None, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::LinkExpired { status: None, .. }), "{error}");
     assert_eq!(error.kind(), ErrorKind::Stale);
     assert_eq!(server.seen().len(), 0);
 }
@@ -369,15 +294,9 @@ async fn pages_redirects_and_odd_statuses_are_no_blobs() {
     let page = error_of(|_| answer(200, &[("content-type", "text/html")], TEXT)).await;
     assert!(matches!(page, Error::UnexpectedPage { .. }), "{page}");
     let redirect = error_of(|_| answer(302, &[("location", "https://evil.example/")], "")).await;
-    assert!(
-        matches!(redirect, Error::RefusedDestination { .. }),
-        "{redirect}"
-    );
+    assert!(matches!(redirect, Error::RefusedDestination { .. }), "{redirect}");
     let conflict = error_of(|_| status(409)).await;
-    assert!(
-        matches!(conflict, Error::Rejected { status: 409, .. }),
-        "{conflict}"
-    );
+    assert!(matches!(conflict, Error::Rejected { status: 409, .. }), "{conflict}");
     let partial = error_of(|_| answer(206, &[("content-range", "bytes 0-41/42")], TEXT)).await;
     assert!(matches!(partial, Error::Protocol { .. }), "{partial}");
 }

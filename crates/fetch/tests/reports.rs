@@ -28,11 +28,7 @@ async fn a_report_is_submitted_polled_and_described() {
     assert_eq!(manifest.operation_id, GUID);
     assert_eq!(manifest.request, request());
     assert_eq!((manifest.byte_count, manifest.blob_bytes()), (Some(1), 7));
-    let blobs: Vec<_> = manifest
-        .blobs
-        .iter()
-        .map(|blob| (blob.ordinal, blob.byte_count))
-        .collect();
+    let blobs: Vec<_> = manifest.blobs.iter().map(|blob| (blob.ordinal, blob.byte_count)).collect();
     assert_eq!(blobs, [(0, 3), (1, 4)]);
     assert_eq!(
         *recorder.0.lock().unwrap(),
@@ -53,10 +49,7 @@ async fn a_report_is_submitted_polled_and_described() {
         "/providers/Microsoft.Billing/departments/84819/providers/Microsoft.CostManagement/generateCostDetailsReport"
     );
     assert_eq!(seen[0].query, "api-version=2025-03-01");
-    assert_eq!(
-        seen[0].body,
-        r#"{"billingPeriod":"202507","metric":"ActualCost"}"#
-    );
+    assert_eq!(seen[0].body, r#"{"billingPeriod":"202507","metric":"ActualCost"}"#);
     assert_eq!(seen[0].header("content-type"), "application/json");
     assert_eq!(seen[0].header("clienttype"), "costlake");
     for seen in &seen {
@@ -65,10 +58,7 @@ async fn a_report_is_submitted_polled_and_described() {
         assert_eq!(seen.header("accept-encoding"), "");
     }
     assert_eq!(seen[1].method, "GET");
-    assert_eq!(
-        seen[1].query,
-        "api-version=2024-08-01&sessiontoken=canary-session"
-    );
+    assert_eq!(seen[1].query, "api-version=2024-08-01&sessiontoken=canary-session");
 }
 
 #[tokio::test]
@@ -158,12 +148,7 @@ async fn a_wrong_request_is_not_repeated() {
     })
     .await;
     match create_error(&server).await {
-        Error::Rejected {
-            status,
-            code,
-            message,
-            ..
-        } => {
+        Error::Rejected { status, code, message, .. } => {
             assert_eq!((status, code.as_str()), (400, "BadRequest"));
             assert_eq!(message, "Start date must be after 2024-06-01");
         }
@@ -179,11 +164,7 @@ async fn endless_work_ends_at_the_deadline() {
     config.poll.deadline = Duration::from_millis(60);
     config.retry.min_asked_wait = Duration::from_millis(10);
     match create(&client(config)).await.unwrap_err() {
-        Error::PollDeadline {
-            polls,
-            operation_id,
-            ..
-        } => {
+        Error::PollDeadline { polls, operation_id, .. } => {
             assert!((1..=7).contains(&polls), "{polls}");
             assert_eq!(operation_id, GUID);
         }
@@ -218,10 +199,7 @@ async fn broken_answers_are_refused() {
     let cases: [(MakeBody, &str); 5] = [
         (twice, "it lists a blob twice"),
         (other_metric, "it shows AmortizedCost, asked was ActualCost"),
-        (
-            other_operation,
-            "it is about operation 99999999-2222-3333-4444-555555555555, not",
-        ),
+        (other_operation, "it is about operation 99999999-2222-3333-4444-555555555555, not"),
         (too_large, "the body is larger than 8388608 bytes"),
         (unknown, "its status `Succeeded` is unknown"),
     ];
@@ -240,11 +218,7 @@ async fn broken_answers_are_refused() {
     }
     let server = Server::start(|_| status(202)).await;
     let error = create_error(&server).await;
-    assert!(
-        error
-            .to_string()
-            .ends_with("unexpected answer: it was accepted without a Location")
-    );
+    assert!(error.to_string().ends_with("unexpected answer: it was accepted without a Location"));
 }
 
 #[tokio::test]
@@ -273,11 +247,7 @@ async fn a_location_elsewhere_is_refused() {
         })
         .await;
         match create_error(&server).await {
-            Error::RefusedDestination {
-                refusal,
-                destination,
-                ..
-            } => {
+            Error::RefusedDestination { refusal, destination, .. } => {
                 assert_eq!(refusal, Refusal::ForeignOrigin);
                 assert_eq!(destination, elsewhere.base());
             }
@@ -292,11 +262,7 @@ async fn a_blob_link_elsewhere_is_refused() {
     let server =
         Server::start(|_| json(200, &completed("https://evil.example", &[("a", 3)]))).await;
     match create_error(&server).await {
-        Error::RefusedDestination {
-            refusal,
-            destination,
-            ..
-        } => {
+        Error::RefusedDestination { refusal, destination, .. } => {
             assert_eq!(refusal, Refusal::ForeignStorage);
             assert_eq!(destination, "https://evil.example");
         }
@@ -312,11 +278,7 @@ async fn redirects_are_not_followed() {
         let server =
             Server::start(move |_| answer(code, &[("location", &target)], Body::empty())).await;
         match create_error(&server).await {
-            Error::RefusedDestination {
-                refusal,
-                destination,
-                ..
-            } => {
+            Error::RefusedDestination { refusal, destination, .. } => {
                 assert_eq!(refusal, Refusal::Redirect);
                 assert_eq!(destination, elsewhere.base());
             }
@@ -336,10 +298,7 @@ async fn an_operation_that_aged_out_is_gone() {
         })
         .await;
         match create_error(&server).await {
-            Error::ReportGone {
-                operation_id,
-                place,
-            } => {
+            Error::ReportGone { operation_id, place } => {
                 assert_eq!(operation_id, GUID);
                 assert_eq!(place.unwrap().attempts, 1);
             }
@@ -353,10 +312,7 @@ async fn a_renewed_report_must_be_the_same() {
     let server = Server::start(|seen| match (seen.is_submit(), seen.nth) {
         (true, _) => accepted(seen),
         (_, 0) => json(200, &completed(&seen.base, &[("a", 3)])),
-        (_, 1) => json(
-            200,
-            &completed(&seen.base, &[("a", 3)]).replace("sv=1", "sv=2"),
-        ),
+        (_, 1) => json(200, &completed(&seen.base, &[("a", 3)]).replace("sv=1", "sv=2")),
         (_, 2) => json(200, &completed(&seen.base, &[("a", 4)])),
         (_, 3) => json(200, &completed(&seen.base, &[("a", 3), ("b", 1)])),
         _ => status(404),

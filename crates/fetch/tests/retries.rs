@@ -16,14 +16,8 @@ async fn the_longest_asked_wait_is_kept() {
             429,
             &[
                 ("retry-after", "0"),
-                (
-                    "x-ms-ratelimit-microsoft.costmanagement-entity-retry-after",
-                    "7",
-                ),
-                (
-                    "x-ms-ratelimit-microsoft.costmanagement-tenant-retry-after",
-                    "soon",
-                ),
+                ("x-ms-ratelimit-microsoft.costmanagement-entity-retry-after", "7"),
+                ("x-ms-ratelimit-microsoft.costmanagement-tenant-retry-after", "soon"),
             ],
             Body::empty(),
         ),
@@ -34,10 +28,7 @@ async fn the_longest_asked_wait_is_kept() {
     config.retry.max_asked_wait = Duration::from_millis(80);
     let started = Instant::now();
     create(&client(config)).await.unwrap();
-    assert!(
-        started.elapsed() >= Duration::from_millis(80),
-        "7 s are cut to the cap of 80 ms"
-    );
+    assert!(started.elapsed() >= Duration::from_millis(80), "7 s are cut to the cap of 80 ms");
     assert_eq!(server.seen().len(), 2);
 }
 
@@ -49,11 +40,7 @@ async fn throttling_beyond_the_limits_is_told() {
         let error = create_error(&server).await;
         assert_eq!(error.kind(), ErrorKind::Busy);
         match error {
-            Error::Throttled {
-                status,
-                asked_wait,
-                place,
-            } => {
+            Error::Throttled { status, asked_wait, place } => {
                 assert_eq!((status, asked_wait), (code, Some(Duration::from_secs(7))));
                 assert_eq!((place.method, place.attempts), ("POST", 4));
                 assert!(place.elapsed >= Duration::from_millis(60));
@@ -125,11 +112,7 @@ async fn a_submit_whose_answer_is_lost_is_repeated_once() {
     });
     let error = create(&client(quick_config(&base))).await.unwrap_err();
     match error {
-        Error::Unavailable {
-            status: None,
-            place,
-            source,
-        } => {
+        Error::Unavailable { status: None, place, source } => {
             assert_eq!(place.attempts, 2);
             assert!(source.is_some());
         }
@@ -146,11 +129,7 @@ async fn a_closed_port_is_tried_to_the_limit() {
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     match create(&client(quick_config(&base))).await.unwrap_err() {
-        Error::Unavailable {
-            status: None,
-            place,
-            ..
-        } => assert_eq!(place.attempts, 4),
+        Error::Unavailable { status: None, place, .. } => assert_eq!(place.attempts, 4),
         other => panic!("{other}"),
     }
 }
@@ -168,11 +147,7 @@ async fn silence_is_cut_by_the_read_timeout() {
     let mut config = quick_config(&base);
     config.timeouts.read = Duration::from_millis(50);
     match create(&client(config)).await.unwrap_err() {
-        Error::Unavailable {
-            status: None,
-            place,
-            ..
-        } => assert_eq!(place.attempts, 2),
+        Error::Unavailable { status: None, place, .. } => assert_eq!(place.attempts, 2),
         other => panic!("{other}"),
     }
 }
@@ -184,10 +159,7 @@ async fn an_answer_without_tls_is_not_tried_again() {
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-                .await
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
         }
     });
     match create(&client(quick_config(&base))).await.unwrap_err() {

@@ -44,10 +44,7 @@ async fn links_print_without_their_query() {
     let manifest = create(&server.client()).await.unwrap().unwrap();
     check(&format!("{manifest:?} {manifest:#?}"));
     let link = &manifest.blobs[0].link;
-    check(&format!(
-        "{link} {link:?} {}",
-        manifest.operation.clone().unwrap()
-    ));
+    check(&format!("{link} {link:?} {}", manifest.operation.clone().unwrap()));
     assert_eq!(link.to_string(), format!("{}/blobs/a", server.base()));
     assert!(link.reveal().as_str().contains(SIGNATURE));
 }
@@ -55,46 +52,25 @@ async fn links_print_without_their_query() {
 #[tokio::test]
 async fn no_error_of_a_report_prints_a_secret() {
     let echo = |seen: &Seen| {
-        format!(
-            "{} {} canary-client-secret",
-            seen.header("authorization"),
-            seen.body
-        )
+        format!("{} {} canary-client-secret", seen.header("authorization"), seen.body)
     };
     let answers: Vec<Answer> = vec![
         Box::new(move |seen| {
-            let message = echo(seen)
-                .replace('"', "'")
-                .replace(" canary-client-secret", "");
-            json(
-                400,
-                &format!(r#"{{"error":{{"code":"{TOKEN}","message":"{message}"}}}}"#),
-            )
+            let message = echo(seen).replace('"', "'").replace(" canary-client-secret", "");
+            json(400, &format!(r#"{{"error":{{"code":"{TOKEN}","message":"{message}"}}}}"#))
         }),
-        Box::new(|_| {
-            json(
-                401,
-                &format!(r#"{{"error":{{"code":"x","message":"{TOKEN}"}}}}"#),
-            )
-        }),
+        Box::new(|_| json(401, &format!(r#"{{"error":{{"code":"x","message":"{TOKEN}"}}}}"#))),
         Box::new(|_| json(403, &format!("<title>{TOKEN}</title>"))),
         Box::new(|_| status(429)),
         Box::new(|_| status(500)),
         Box::new(|_| status(202)),
         Box::new(|_| {
-            answer(
-                302,
-                &[("location", "https://evil.example/?sig=canary-signature")],
-                "",
-            )
+            answer(302, &[("location", "https://evil.example/?sig=canary-signature")], "")
         }),
         Box::new(|_| {
             answer(
                 202,
-                &[(
-                    "location",
-                    "https://u:canary-signature@evil.example/?sig=canary-signature",
-                )],
+                &[("location", "https://u:canary-signature@evil.example/?sig=canary-signature")],
                 "",
             )
         }),
@@ -143,14 +119,7 @@ async fn no_error_of_a_download_or_connection_prints_the_signature() {
             200,
             &completed(
                 &seen.base,
-                &[
-                    ("403", 3),
-                    ("500", 3),
-                    ("302", 3),
-                    ("412", 3),
-                    ("206", 3),
-                    ("200", 3),
-                ],
+                &[("403", 3), ("500", 3), ("302", 3), ("412", 3), ("206", 3), ("200", 3)],
             ),
         ),
         _ => {
@@ -172,11 +141,7 @@ async fn no_error_of_a_download_or_connection_prints_the_signature() {
         costlake_fetch::Endpoints::new(&issuer.base(), &issuer.base(), storage).unwrap();
     let client_of_closed = client(config);
     let manifest = create(&client_of_closed).await.unwrap().unwrap();
-    let error = read(&client_of_closed, &manifest.blobs[0])
-        .await
-        .unwrap_err();
+    let error = read(&client_of_closed, &manifest.blobs[0]).await.unwrap_err();
     check(&printed(&error));
-    check(&printed(
-        &create(&client(quick_config(closed))).await.unwrap_err(),
-    ));
+    check(&printed(&create(&client(quick_config(closed))).await.unwrap_err()));
 }

@@ -34,9 +34,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     pub(crate) fn is_submit(&self) -> bool {
@@ -153,13 +151,9 @@ impl Monitor for Recorder {
         let name = match event {
             Event::Submitted { operation_id, .. } => format!("submitted {operation_id}"),
             Event::Waiting { polls, .. } => format!("waiting {polls}"),
-            Event::Completed {
-                blobs, blob_bytes, ..
-            } => format!("completed {blobs} {blob_bytes}"),
+            Event::Completed { blobs, blob_bytes, .. } => format!("completed {blobs} {blob_bytes}"),
             Event::NoData { .. } => "no data".to_owned(),
-            Event::Retrying {
-                attempts, status, ..
-            } => format!("retrying {attempts} {status:?}"),
+            Event::Retrying { attempts, status, .. } => format!("retrying {attempts} {status:?}"),
             _ => "other".to_owned(),
         };
         self.0.lock().unwrap().push(name);
@@ -232,11 +226,7 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Body
 }
 
 pub(crate) fn json(status: u16, body: &str) -> Response {
-    answer(
-        status,
-        &[("content-type", "application/json")],
-        body.to_owned(),
-    )
+    answer(status, &[("content-type", "application/json")], body.to_owned())
 }
 
 pub(crate) fn status(status: u16) -> Response {
@@ -246,11 +236,7 @@ pub(crate) fn status(status: u16) -> Response {
 /// 202 with the address of the operation.
 pub(crate) fn accepted(seen: &Seen) -> Response {
     let location = operation_url(&seen.base);
-    answer(
-        202,
-        &[("location", &location), ("retry-after", "0")],
-        Body::empty(),
-    )
+    answer(202, &[("location", &location), ("retry-after", "0")], Body::empty())
 }
 
 pub(crate) fn operation_url(base: &str) -> String {
@@ -260,8 +246,5 @@ pub(crate) fn operation_url(base: &str) -> String {
 }
 
 pub(crate) fn token(value: &str) -> Response {
-    json(
-        200,
-        &format!(r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"{value}"}}"#),
-    )
+    json(200, &format!(r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"{value}"}}"#))
 }

@@ -102,16 +102,9 @@ pub fn header_key(header: &str) -> String {
 /// Returns the canonical column that a header names, if any.
 pub fn canonical_of(header: &str) -> Option<&'static str> {
     let key = header_key(header);
-    ALIASES
-        .iter()
-        .find(|(alias, _)| *alias == key)
-        .map(|(_, canonical)| *canonical)
-        .or_else(|| {
-            SOURCE_COLUMNS
-                .iter()
-                .map(|column| column.name)
-                .find(|name| header_key(name) == key)
-        })
+    ALIASES.iter().find(|(alias, _)| *alias == key).map(|(_, canonical)| *canonical).or_else(|| {
+        SOURCE_COLUMNS.iter().map(|column| column.name).find(|name| header_key(name) == key)
+    })
 }
 
 #[cfg(test)]

@@ -30,9 +30,7 @@ impl BillingPeriod {
 
     /// Returns the period that a day lies in.
     pub fn of(day: NaiveDate) -> Self {
-        Self {
-            first_day: day.with_day(1).unwrap_or(day),
-        }
+        Self { first_day: day.with_day(1).unwrap_or(day) }
     }
 
     /// The first day of the month.
@@ -78,9 +76,7 @@ impl FromStr for BillingPeriod {
     type Err = ParseBillingPeriodError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ParseBillingPeriodError {
-            found: text.to_owned(),
-        };
+        let error = || ParseBillingPeriodError { found: text.to_owned() };
         let (year, month) = match (text.len(), text.as_bytes().get(4)) {
             (7, Some(b'-')) => (&text[..4], &text[5..]),
             (6, Some(_)) if text.is_ascii() => text.split_at(4),
@@ -123,10 +119,7 @@ impl TimePeriod {
 
 impl From<BillingPeriod> for TimePeriod {
     fn from(period: BillingPeriod) -> Self {
-        Self {
-            start: period.first_day(),
-            end: period.last_day(),
-        }
+        Self { start: period.first_day(), end: period.last_day() }
     }
 }
 
@@ -145,7 +138,10 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "2025", "2025-13", "2025-00", "25-07", "2025/07", "２025-7", "2025-7", "+02507", "20250a"] {
+        for text in [
+            "", "2025", "2025-13", "2025-00", "25-07", "2025/07", "２025-7", "2025-7", "+02507",
+            "20250a",
+        ] {
             assert!(text.parse::<BillingPeriod>().is_err(), "{text}");
         }
     }

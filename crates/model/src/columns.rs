@@ -46,11 +46,7 @@ pub struct Column {
 }
 
 const fn column(name: &'static str, column_type: ColumnType, presence: Presence) -> Column {
-    Column {
-        name,
-        column_type,
-        presence,
-    }
+    Column { name, column_type, presence }
 }
 
 const fn text(name: &'static str) -> Column {

@@ -148,10 +148,7 @@ fn parse_any(text: &[u8]) -> Result<ExactDecimal, NumberError> {
     let (mantissa, scale) = parts.mantissa_and_scale()?;
     let exact = ExactDecimal::from_mantissa(mantissa, scale)?;
     Ok(if parts.negative {
-        ExactDecimal {
-            stored: -exact.stored,
-            residue: -exact.residue,
-        }
+        ExactDecimal { stored: -exact.stored, residue: -exact.residue }
     } else {
         exact
     })
@@ -190,12 +187,7 @@ impl<'a> NumberParts<'a> {
         if integer.is_empty() || !is_digits(integer) || !is_digits(fraction) {
             return Err(NumberError::Form);
         }
-        Ok(Self {
-            negative,
-            integer,
-            fraction,
-            exponent,
-        })
+        Ok(Self { negative, integer, fraction, exponent })
     }
 
     /// Returns the value as `mantissa x 10^-scale` without leading and trailing zeros.
@@ -269,19 +261,12 @@ impl ExactDecimal {
             std::cmp::Ordering::Greater => true,
         };
         let taken = if rounds_up { remainder - surplus } else { remainder };
-        Self {
-            stored: quotient + i128::from(rounds_up),
-            residue: taken * to_residue,
-        }
-        .within_limit()
+        Self { stored: quotient + i128::from(rounds_up), residue: taken * to_residue }
+            .within_limit()
     }
 
     fn within_limit(self) -> Result<Self, NumberError> {
-        if self.stored < STORED_LIMIT {
-            Ok(self)
-        } else {
-            Err(NumberError::TooLarge)
-        }
+        if self.stored < STORED_LIMIT { Ok(self) } else { Err(NumberError::TooLarge) }
     }
 }
 
@@ -476,7 +461,10 @@ mod tests {
             ("00012.50", "12.5"),
             (" 7.5 ", "7.5"),
             ("0e-999", "0"),
-            ("0.00000000000000000000000000000000000001", "0.00000000000000000000000000000000000001"),
+            (
+                "0.00000000000000000000000000000000000001",
+                "0.00000000000000000000000000000000000001",
+            ),
         ] {
             assert_eq!(exact(text).as_deref(), Ok(expected), "{text}");
         }

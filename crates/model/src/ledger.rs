@@ -167,16 +167,8 @@ mod tests {
     fn ledger(cost: &str) -> Ledger {
         let mut tally = DecimalTally::default();
         tally.add(ExactDecimal::parse(cost.as_bytes()).unwrap());
-        let totals = RowTotals {
-            rows: 1,
-            decimals: BTreeMap::from([("cost", tally.totals())]),
-        };
-        Ledger {
-            records: 1,
-            source: totals.clone(),
-            published: totals,
-            ..Ledger::default()
-        }
+        let totals = RowTotals { rows: 1, decimals: BTreeMap::from([("cost", tally.totals())]) };
+        Ledger { records: 1, source: totals.clone(), published: totals, ..Ledger::default() }
     }
 
     #[test]

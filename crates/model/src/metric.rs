@@ -56,9 +56,7 @@ impl FromStr for Metric {
                 text.eq_ignore_ascii_case(metric.name())
                     || text.eq_ignore_ascii_case(metric.azure_name())
             })
-            .ok_or_else(|| ParseMetricError {
-                found: text.to_owned(),
-            })
+            .ok_or_else(|| ParseMetricError { found: text.to_owned() })
     }
 }
 

@@ -94,7 +94,9 @@ pub enum Error {
     #[error("not a rollup definition")]
     Syntax(#[source] toml::de::Error),
     /// A name that is not of the form `[a-z][a-z0-9_]*`, or taken.
-    #[error("`{found}` cannot name a {what}: expected lower-case letters, digits and `_`, not yet used")]
+    #[error(
+        "`{found}` cannot name a {what}: expected lower-case letters, digits and `_`, not yet used"
+    )]
     Name {
         /// A rollup or a measure.
         what: &'static str,
@@ -108,13 +110,17 @@ pub enum Error {
         found: String,
     },
     /// A measure that is not exactly one of sum, count and difference.
-    #[error("measure `{measure}` needs exactly one of `sum`, `count = true`, or `add` with `subtract`")]
+    #[error(
+        "measure `{measure}` needs exactly one of `sum`, `count = true`, or `add` with `subtract`"
+    )]
     Formula {
         /// The measure.
         measure: String,
     },
     /// A sum over something that is no decimal column.
-    #[error("measure `{measure}` cannot sum `{found}`: expected a decimal column of cost_line_items")]
+    #[error(
+        "measure `{measure}` cannot sum `{found}`: expected a decimal column of cost_line_items"
+    )]
     SumColumn {
         /// The measure.
         measure: String,
@@ -122,7 +128,9 @@ pub enum Error {
         found: String,
     },
     /// A sum or count without a metric would add actual to amortized.
-    #[error("measure `{measure}` needs `metric = \"actual\"` or `\"amortized\"`: without it both would be added together")]
+    #[error(
+        "measure `{measure}` needs `metric = \"actual\"` or `\"amortized\"`: without it both would be added together"
+    )]
     MetricMissing {
         /// The measure.
         measure: String,
@@ -186,17 +194,9 @@ impl Definition {
         for measure in file.measures {
             check_name("measure", &measure.name, &measures)?;
             let formula = parse_formula(&measure, &measures)?;
-            measures.push(Measure {
-                name: measure.name,
-                formula,
-            });
+            measures.push(Measure { name: measure.name, formula });
         }
-        Ok(Self {
-            name: file.name,
-            description: file.description,
-            keys,
-            measures,
-        })
+        Ok(Self { name: file.name, description: file.description, keys, measures })
     }
 
     /// The columns of the line items that the rollup reads.
@@ -204,7 +204,9 @@ impl Definition {
         let mut columns = BTreeSet::from([columns::added::CHARGE_CLASS]);
         for key in &self.keys {
             match key {
-                Key::Department => columns.extend(["department_id", "department_name", "charge_date"]),
+                Key::Department => {
+                    columns.extend(["department_id", "department_name", "charge_date"])
+                }
                 Key::Column(name) => {
                     columns.insert(name);
                 }
@@ -247,14 +249,7 @@ fn check_name(what: &'static str, name: &str, taken: &[Measure]) -> Result<(), E
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         && !["cost_line_items", "quarantine", "department_id", "department_name"].contains(&name)
         && taken.iter().all(|measure| measure.name != name);
-    if sound {
-        Ok(())
-    } else {
-        Err(Error::Name {
-            what,
-            found: name.to_owned(),
-        })
-    }
+    if sound { Ok(()) } else { Err(Error::Name { what, found: name.to_owned() }) }
 }
 
 fn parse_key(key: &str) -> Result<Key, Error> {
@@ -273,9 +268,7 @@ fn parse_key(key: &str) -> Result<Key, Error> {
         .chain([columns::added::CHARGE_CLASS])
         .find(|name| *name == key && is_text(name))
         .map(Key::Column)
-        .ok_or_else(|| Error::Key {
-            found: key.to_owned(),
-        })
+        .ok_or_else(|| Error::Key { found: key.to_owned() })
 }
 
 fn parse_formula(file: &MeasureFile, before: &[Measure]) -> Result<Formula, Error> {
@@ -283,12 +276,9 @@ fn parse_formula(file: &MeasureFile, before: &[Measure]) -> Result<Formula, Erro
     let differs = !file.add.is_empty() || !file.subtract.is_empty();
     match (&file.sum, file.count.unwrap_or(false), differs) {
         (Some(column), false, false) => {
-            let column = columns::decimal_columns().find(|name| name == column).ok_or_else(|| {
-                Error::SumColumn {
-                    measure: measure(),
-                    found: column.clone(),
-                }
-            })?;
+            let column = columns::decimal_columns()
+                .find(|name| name == column)
+                .ok_or_else(|| Error::SumColumn { measure: measure(), found: column.clone() })?;
             Ok(Formula::Sum(column, parse_filter(file)?))
         }
         (None, true, false) => Ok(Formula::Count(parse_filter(file)?)),
@@ -296,10 +286,7 @@ fn parse_formula(file: &MeasureFile, before: &[Measure]) -> Result<Formula, Erro
             for operand in file.add.iter().chain(&file.subtract) {
                 check_operand(&file.name, operand, before)?;
             }
-            Ok(Formula::Difference {
-                add: file.add.clone(),
-                subtract: file.subtract.clone(),
-            })
+            Ok(Formula::Difference { add: file.add.clone(), subtract: file.subtract.clone() })
         }
         _ => Err(Error::Formula { measure: measure() }),
     }
@@ -312,10 +299,7 @@ fn check_operand(measure: &str, operand: &str, before: &[Measure]) -> Result<(),
     if is_amount {
         Ok(())
     } else {
-        Err(Error::Operand {
-            measure: measure.to_owned(),
-            found: operand.to_owned(),
-        })
+        Err(Error::Operand { measure: measure.to_owned(), found: operand.to_owned() })
     }
 }
 
@@ -325,19 +309,17 @@ fn parse_filter(file: &MeasureFile) -> Result<Filter, Error> {
         what,
         found: found.to_owned(),
     };
-    let metric = file.metric.as_deref().ok_or_else(|| Error::MetricMissing {
-        measure: file.name.clone(),
-    })?;
+    let metric = file
+        .metric
+        .as_deref()
+        .ok_or_else(|| Error::MetricMissing { measure: file.name.clone() })?;
     let metric = metric.parse().map_err(|_| wrong("metric", metric))?;
     let charge_classes = file
         .charge_class
         .iter()
         .map(|name| ChargeClass::from_name(name).ok_or_else(|| wrong("charge class", name)))
         .collect::<Result<_, _>>()?;
-    Ok(Filter {
-        metric: Some(metric),
-        charge_classes,
-    })
+    Ok(Filter { metric: Some(metric), charge_classes })
 }
 
 #[cfg(test)]
@@ -365,7 +347,17 @@ mod tests {
     fn a_sound_definition_is_read() {
         let definition = Definition::parse(SOUND).unwrap();
         let names: Vec<_> = definition.schema().fields().iter().map(|f| f.name().clone()).collect();
-        assert_eq!(names, ["department_id", "department_name", "meter_category", "actual", "rows", "minus_actual"]);
+        assert_eq!(
+            names,
+            [
+                "department_id",
+                "department_name",
+                "meter_category",
+                "actual",
+                "rows",
+                "minus_actual"
+            ]
+        );
         assert!(definition.columns().contains("charge_date"));
     }
 

@@ -81,14 +81,10 @@ impl Scope {
         };
         match self {
             Self::BillingAccount(id) => format!("{BILLING}/billingAccounts/{id}"),
-            Self::EaDepartment {
-                billing_account,
-                id,
-            } => under(billing_account, "departments", id),
-            Self::EnrollmentAccount {
-                billing_account,
-                id,
-            } => under(billing_account, "enrollmentAccounts", id),
+            Self::EaDepartment { billing_account, id } => under(billing_account, "departments", id),
+            Self::EnrollmentAccount { billing_account, id } => {
+                under(billing_account, "enrollmentAccounts", id)
+            }
             Self::Subscription(id) => format!("/subscriptions/{id}"),
         }
     }
@@ -111,10 +107,7 @@ fn checked_id(id: &str) -> Result<String, ParseScopeError> {
     if sound {
         Ok(id.to_owned())
     } else {
-        Err(ParseScopeError {
-            found: id.to_owned(),
-            expected: EXPECTED_ID,
-        })
+        Err(ParseScopeError { found: id.to_owned(), expected: EXPECTED_ID })
     }
 }
 
@@ -149,10 +142,7 @@ impl FromStr for Scope {
             ["providers", "microsoft.billing", "billingaccounts", _, "enrollmentaccounts", _] => {
                 Self::enrollment_account(Some(segments[3]), segments[5])
             }
-            _ => Err(ParseScopeError {
-                found: text.to_owned(),
-                expected: EXPECTED_PATH,
-            }),
+            _ => Err(ParseScopeError { found: text.to_owned(), expected: EXPECTED_PATH }),
         }
     }
 }
@@ -207,13 +197,23 @@ mod tests {
             "/subscriptions/00000000-0000-0000-0000-000000000001",
         ] {
             assert_eq!(path.parse::<Scope>().unwrap().path(), path);
-            assert_eq!(path[1..].to_uppercase().parse::<Scope>().unwrap().path().to_uppercase(), path.to_uppercase());
+            assert_eq!(
+                path[1..].to_uppercase().parse::<Scope>().unwrap().path().to_uppercase(),
+                path.to_uppercase()
+            );
         }
     }
 
     #[test]
     fn other_paths_are_refused() {
-        for path in ["", "/", "/subscriptions/", "/subscriptions/a/resourceGroups/b", "/providers/Microsoft.Billing/billingAccounts/..", "/subscriptions/a?b"] {
+        for path in [
+            "",
+            "/",
+            "/subscriptions/",
+            "/subscriptions/a/resourceGroups/b",
+            "/providers/Microsoft.Billing/billingAccounts/..",
+            "/subscriptions/a?b",
+        ] {
             assert!(path.parse::<Scope>().is_err(), "{path}");
         }
     }
@@ -222,7 +222,11 @@ mod tests {
     fn slugs_are_plain_for_every_byte() {
         for byte in 0..=255_u8 {
             let slug = ScopeSlug::from_name(&String::from_utf8_lossy(&[b'a', byte]));
-            assert!(slug.as_str().bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+            assert!(
+                slug.as_str()
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            );
         }
         assert_eq!(ScopeSlug::from_name("Ünit A/B").as_str(), "nit-a-b");
         assert_eq!(ScopeSlug::from_name("ü").as_str(), "scope");

@@ -19,10 +19,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let seconds = start.elapsed().as_secs_f64();
     let rows: u64 = files.iter().map(|file| file.rows).sum();
     let bytes: u64 = files.iter().map(|file| file.bytes).sum();
-    writeln!(
-        io::stdout(),
-        "{} files, {rows} rows, {bytes} bytes, {seconds:.1} s",
-        files.len()
-    )?;
+    writeln!(io::stdout(), "{} files, {rows} rows, {bytes} bytes, {seconds:.1} s", files.len())?;
     Ok(())
 }

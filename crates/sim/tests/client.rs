@@ -18,10 +18,7 @@ pub(crate) struct Azure {
 
 pub(crate) fn quick() -> ServerConfig {
     ServerConfig {
-        enrollment: EnrollmentConfig {
-            rows_per_month: 400,
-            ..EnrollmentConfig::default()
-        },
+        enrollment: EnrollmentConfig { rows_per_month: 400, ..EnrollmentConfig::default() },
         retry_after_seconds: 0,
         ..ServerConfig::default()
     }
@@ -30,16 +27,9 @@ pub(crate) fn quick() -> ServerConfig {
 impl Azure {
     pub(crate) async fn start(config: ServerConfig) -> Self {
         let server = Server::start(config).await.unwrap();
-        let client = Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .unwrap();
-        let mut azure = Self {
-            server,
-            client,
-            token: String::new(),
-        };
+        let client =
+            Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap();
+        let mut azure = Self { server, client, token: String::new() };
         azure.sign_in().await;
         azure
     }
@@ -50,23 +40,14 @@ impl Azure {
         let body: Value = reply.json().await.unwrap();
         assert_eq!(body["token_type"], "Bearer");
         assert_eq!(body["expires_in"], 3599);
-        body["access_token"]
-            .as_str()
-            .unwrap()
-            .clone_into(&mut self.token);
+        body["access_token"].as_str().unwrap().clone_into(&mut self.token);
     }
 
     /// A token request with some of its fields replaced.
     pub(crate) fn ask_token(&self, changes: &[(&str, &str)]) -> RequestBuilder {
         let environment = self.server.environment();
-        let value = |name: &str| {
-            environment
-                .iter()
-                .find(|(known, _)| known == name)
-                .unwrap()
-                .1
-                .clone()
-        };
+        let value =
+            |name: &str| environment.iter().find(|(known, _)| known == name).unwrap().1.clone();
         let mut form = vec![
             ("grant_type", "client_credentials".to_owned()),
             ("client_id", value("AZURE_CLIENT_ID")),
@@ -81,10 +62,7 @@ impl Azure {
             }
         }
         self.client
-            .post(format!(
-                "{}/{tenant}/oauth2/v2.0/token",
-                value("AZURE_AUTHORITY_HOST")
-            ))
+            .post(format!("{}/{tenant}/oauth2/v2.0/token", value("AZURE_AUTHORITY_HOST")))
             .form(&form)
     }
 
@@ -96,22 +74,11 @@ impl Azure {
         let path = format!(
             "{scope}/providers/Microsoft.CostManagement/generateCostDetailsReport?{VERSION}"
         );
-        self.client
-            .post(self.url(&path))
-            .bearer_auth(&self.token)
-            .json(body)
-            .send()
-            .await
-            .unwrap()
+        self.client.post(self.url(&path)).bearer_auth(&self.token).json(body).send().await.unwrap()
     }
 
     pub(crate) async fn poll(&self, location: &str) -> Response {
-        self.client
-            .get(location)
-            .bearer_auth(&self.token)
-            .send()
-            .await
-            .unwrap()
+        self.client.get(location).bearer_auth(&self.token).send().await.unwrap()
     }
 
     /// Submits and polls until the answer is not 202; returns the number of 202 replies to polls and the body.
@@ -136,15 +103,7 @@ impl Azure {
         let (_, report) = self.complete(scope, body).await;
         let mut rows = Vec::new();
         for blob in report["manifest"]["blobs"].as_array().unwrap() {
-            let content = self
-                .client
-                .get(link(blob))
-                .send()
-                .await
-                .unwrap()
-                .bytes()
-                .await
-                .unwrap();
+            let content = self.client.get(link(blob)).send().await.unwrap().bytes().await.unwrap();
             assert_eq!(blob["byteCount"], content.len());
             rows.extend(read_blob(&content));
         }
@@ -162,11 +121,7 @@ impl Azure {
 }
 
 pub(crate) fn header(reply: &Response, name: &str) -> String {
-    reply
-        .headers()
-        .get(name)
-        .map(|value| value.to_str().unwrap().to_owned())
-        .unwrap_or_default()
+    reply.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
 pub(crate) fn location(reply: &Response) -> String {

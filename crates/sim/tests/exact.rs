@@ -13,9 +13,7 @@ impl Exact {
 
     /// Reads `-12.34`. More than 28 fraction digits, exponents and blanks are mistakes.
     pub(crate) fn parse(text: &str) -> Self {
-        let (sign, digits) = text
-            .strip_prefix('-')
-            .map_or((1, text), |digits| (-1, digits));
+        let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         assert!(fraction.len() <= DIGITS, "{text} has too many digits");
         let number: i128 = format!("{whole}{fraction:0<DIGITS$}").parse().unwrap();
@@ -50,10 +48,7 @@ impl Mul for Exact {
 
     fn mul(self, other: Self) -> Self {
         const HALF: i128 = 10i128.pow(14);
-        assert!(
-            self.0 % HALF == 0 && other.0 % HALF == 0,
-            "too many digits for a product"
-        );
+        assert!(self.0 % HALF == 0 && other.0 % HALF == 0, "too many digits for a product");
         Self((self.0 / HALF) * (other.0 / HALF))
     }
 }
@@ -68,8 +63,5 @@ impl Sum for Exact {
 fn sums_and_products_keep_every_digit() {
     let tiny = Exact::parse("0.0000000000000000000000000001");
     assert_eq!(Exact::parse("7") + tiny + -Exact::parse("7"), tiny);
-    assert_eq!(
-        Exact::parse("0.061644") * Exact::parse("-8"),
-        Exact::parse("-0.493152")
-    );
+    assert_eq!(Exact::parse("0.061644") * Exact::parse("-8"), Exact::parse("-0.493152"));
 }

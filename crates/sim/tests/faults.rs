@@ -6,11 +6,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 async fn with_faults(faults: Value) -> Azure {
-    let azure = Azure::start(ServerConfig {
-        polls_before_completion: 0,
-        ..quick()
-    })
-    .await;
+    let azure = Azure::start(ServerConfig { polls_before_completion: 0, ..quick() }).await;
     assert_eq!(azure.control("faults", &faults).await.status(), 204);
     azure
 }
@@ -34,24 +30,12 @@ async fn replies_are_replaced_by_kind_and_turn() {
     let mut seen = Vec::new();
     for _ in 0..5 {
         let reply = azure.submit(ENROLLMENT, &json!({})).await;
-        let qpu = header(
-            &reply,
-            "x-ms-ratelimit-microsoft.costmanagement-qpu-retry-after",
-        );
+        let qpu = header(&reply, "x-ms-ratelimit-microsoft.costmanagement-qpu-retry-after");
         seen.push((reply.status().as_u16(), header(&reply, "retry-after"), qpu));
     }
     let expect = |status: u16, retry: &str, qpu: &str| (status, retry.to_owned(), qpu.to_owned());
     let (throttled, fine) = (expect(429, "7", "9"), expect(202, "0", ""));
-    assert_eq!(
-        seen,
-        [
-            fine.clone(),
-            throttled.clone(),
-            throttled,
-            expect(502, "", ""),
-            fine
-        ]
-    );
+    assert_eq!(seen, [fine.clone(), throttled.clone(), throttled, expect(502, "", ""), fine]);
 }
 
 #[tokio::test]
@@ -61,10 +45,7 @@ async fn a_report_can_fail() {
     let azure = with_faults(json!([{ "route": "submit", "action": action }])).await;
     let (_, report) = azure.complete(ENROLLMENT, &json!({})).await;
     assert_eq!(report["status"], "Failed");
-    assert_eq!(
-        report["error"],
-        json!({ "code": "GatewayTimeout", "message": "too slow" })
-    );
+    assert_eq!(report["error"], json!({ "code": "GatewayTimeout", "message": "too slow" }));
 }
 
 #[tokio::test]
@@ -77,10 +58,7 @@ async fn a_report_can_be_complete_at_once_or_empty() {
     let reply = azure.submit(ENROLLMENT, &json!({})).await;
     assert_eq!(reply.status(), 200);
     assert_eq!(reply.json::<Value>().await.unwrap()["status"], "Completed");
-    assert_eq!(
-        azure.complete(ENROLLMENT, &json!({})).await.1["status"],
-        "NoDataFound"
-    );
+    assert_eq!(azure.complete(ENROLLMENT, &json!({})).await.1["status"], "NoDataFound");
 }
 
 #[tokio::test]
@@ -96,26 +74,9 @@ async fn a_blob_can_break_off_and_go_on() {
         received.extend_from_slice(&bytes);
     }
     assert_eq!(received.len(), 1000);
-    let rest = azure
-        .client
-        .get(&url)
-        .header("range", "bytes=1000-")
-        .send()
-        .await
-        .unwrap();
+    let rest = azure.client.get(&url).header("range", "bytes=1000-").send().await.unwrap();
     received.extend(rest.bytes().await.unwrap());
-    assert_eq!(
-        received,
-        azure
-            .client
-            .get(&url)
-            .send()
-            .await
-            .unwrap()
-            .bytes()
-            .await
-            .unwrap()
-    );
+    assert_eq!(received, azure.client.get(&url).send().await.unwrap().bytes().await.unwrap());
 }
 
 #[tokio::test]
@@ -128,27 +89,10 @@ async fn connections_can_close_or_stall() {
     .await;
     let url = first_link(&azure).await;
     let brief = Duration::from_millis(300);
-    assert!(
-        !azure
-            .client
-            .get(&url)
-            .send()
-            .await
-            .unwrap_err()
-            .is_timeout()
-    );
+    assert!(!azure.client.get(&url).send().await.unwrap_err().is_timeout());
     let stalled = azure.client.get(&url).timeout(brief).send().await.unwrap();
     assert!(stalled.bytes().await.unwrap_err().is_timeout());
-    assert!(
-        azure
-            .client
-            .get(&url)
-            .timeout(brief)
-            .send()
-            .await
-            .unwrap_err()
-            .is_timeout()
-    );
+    assert!(azure.client.get(&url).timeout(brief).send().await.unwrap_err().is_timeout());
     assert_eq!(azure.client.get(&url).send().await.unwrap().status(), 200);
 }
 
@@ -159,11 +103,7 @@ async fn a_manifest_can_lie_about_bytes() {
             .await;
     let (_, lie) = azure.complete(ENROLLMENT, &json!({})).await;
     let (_, truth) = azure.complete(ENROLLMENT, &json!({})).await;
-    let bytes = |report: &Value| {
-        report["manifest"]["blobs"][0]["byteCount"]
-            .as_u64()
-            .unwrap()
-    };
+    let bytes = |report: &Value| report["manifest"]["blobs"][0]["byteCount"].as_u64().unwrap();
     assert_eq!(bytes(&lie), bytes(&truth) + 7);
 }
 
@@ -171,10 +111,7 @@ async fn a_manifest_can_lie_about_bytes() {
 async fn unknown_faults_are_refused() {
     let azure = Azure::start(quick()).await;
     let reply = azure
-        .control(
-            "faults",
-            &json!([{ "route": "poll", "action": { "type": "explode" } }]),
-        )
+        .control("faults", &json!([{ "route": "poll", "action": { "type": "explode" } }]))
         .await;
     assert_eq!(reply.status(), 400);
 }
@@ -193,10 +130,7 @@ async fn requests_are_counted_by_kind() {
         .json()
         .await
         .unwrap();
-    assert_eq!(
-        log["counts"],
-        json!({ "token": 1, "submit": 1, "poll": 3, "blob": 1 })
-    );
+    assert_eq!(log["counts"], json!({ "token": 1, "submit": 1, "poll": 3, "blob": 1 }));
     assert_eq!(log["requests"].as_array().unwrap().len(), 6);
     assert_eq!(log["requests"][1]["status"], 202);
 }

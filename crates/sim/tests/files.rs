@@ -14,10 +14,7 @@ fn generate(folder: &Path, threads: usize, seed: u64) -> Vec<GeneratedFile> {
 }
 
 fn contents(files: &[GeneratedFile]) -> Vec<Vec<u8>> {
-    files
-        .iter()
-        .map(|file| fs::read(&file.path).unwrap())
-        .collect()
+    files.iter().map(|file| fs::read(&file.path).unwrap()).collect()
 }
 
 #[test]
@@ -42,23 +39,14 @@ fn files_are_laid_out_and_counted() {
     .unwrap();
     let first = &files[0];
     assert_eq!(first.path, folder.path().join("actual/202505/part_0.csv"));
-    assert_eq!(
-        (first.metric, first.month.to_string().as_str()),
-        (Metric::ActualCost, "202505")
-    );
+    assert_eq!((first.metric, first.month.to_string().as_str()), (Metric::ActualCost, "202505"));
     for (file, content) in files.iter().zip(contents(&files)) {
         assert_eq!(file.bytes, content.len() as u64);
         assert_eq!(file.rows, read_blob(&content).len() as u64);
     }
-    assert_eq!(
-        counted.into_inner(),
-        files.iter().map(|file| file.bytes).sum::<u64>()
-    );
-    let rows: u64 = files
-        .iter()
-        .filter(|file| file.metric == Metric::ActualCost)
-        .map(|file| file.rows)
-        .sum();
+    assert_eq!(counted.into_inner(), files.iter().map(|file| file.bytes).sum::<u64>());
+    let rows: u64 =
+        files.iter().filter(|file| file.metric == Metric::ActualCost).map(|file| file.rows).sum();
     assert!((3_000..4_500).contains(&rows), "{rows}");
 }
 
@@ -87,19 +75,10 @@ fn the_manifest_agrees_with_the_parts() {
     assert_eq!(manifest["runInfo"]["startDate"], "2025-06-01T00:00:00");
     assert_eq!(manifest["runInfo"]["endDate"], "2025-06-30T00:00:00Z");
     assert_eq!(manifest["blobCount"], 3);
-    assert_eq!(
-        manifest["dataRowCount"],
-        parts.iter().map(|part| part.rows).sum::<u64>()
-    );
-    assert_eq!(
-        manifest["byteCount"],
-        parts.iter().map(|part| part.bytes).sum::<u64>()
-    );
+    assert_eq!(manifest["dataRowCount"], parts.iter().map(|part| part.rows).sum::<u64>());
+    assert_eq!(manifest["byteCount"], parts.iter().map(|part| part.bytes).sum::<u64>());
     for (blob, part) in manifest["blobs"].as_array().unwrap().iter().zip(parts) {
         assert_eq!(blob["byteCount"], part.bytes);
-        assert_eq!(
-            folder.path().join(blob["blobName"].as_str().unwrap()),
-            part.path
-        );
+        assert_eq!(folder.path().join(blob["blobName"].as_str().unwrap()), part.path);
     }
 }

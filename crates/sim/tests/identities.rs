@@ -37,11 +37,7 @@ fn committed_usage_is_free_in_actual_and_has_its_share_in_amortized() {
             .collect()
     };
     let (actual, amortized) = (covered(&actual), covered(&amortized));
-    assert!(
-        actual
-            .iter()
-            .all(|row| row.cost() == Exact::ZERO && row.get("EffectivePrice") == "0")
-    );
+    assert!(actual.iter().all(|row| row.cost() == Exact::ZERO && row.get("EffectivePrice") == "0"));
     assert!(
         amortized
             .iter()
@@ -66,9 +62,7 @@ fn purchases_are_in_actual_and_unused_hours_in_amortized() {
     assert_eq!(actual.iter().filter(|row| row.is_unused()).count(), 0);
     for kind in ["UnusedReservation", "UnusedSavingsPlan"] {
         assert!(
-            amortized
-                .iter()
-                .any(|row| row.get("ChargeType") == kind && row.cost() > Exact::ZERO),
+            amortized.iter().any(|row| row.get("ChargeType") == kind && row.cost() > Exact::ZERO),
             "{kind}"
         );
     }
@@ -108,10 +102,8 @@ fn commitments_paid_upfront_close_over_their_term() {
 #[test]
 fn a_cancelled_reservation_is_refunded_once() {
     let actual = views(6).actual;
-    let refunds: Vec<&Line> = actual
-        .iter()
-        .filter(|row| row.get("ChargeType") == "Refund")
-        .collect();
+    let refunds: Vec<&Line> =
+        actual.iter().filter(|row| row.get("ChargeType") == "Refund").collect();
     assert_eq!(refunds.len(), 1);
     assert!(refunds[0].cost() < Exact::ZERO);
     assert!(refunds[0].get("benefitId").ends_with("/reservations/"));
@@ -120,32 +112,20 @@ fn a_cancelled_reservation_is_refunded_once() {
 #[test]
 fn a_purchase_names_the_order_where_usage_names_the_reservation() {
     let actual = views(7).actual;
-    for row in actual
-        .iter()
-        .filter(|row| row.get("PricingModel") == "Reservation")
-    {
+    for row in actual.iter().filter(|row| row.get("PricingModel") == "Reservation") {
         let is_purchase = row.get("ChargeType") != "Usage";
-        assert_eq!(
-            row.get("ReservationId") == row.get("ProductOrderId"),
-            is_purchase
-        );
-        assert_eq!(
-            row.get("benefitId").ends_with("/reservations/"),
-            is_purchase
-        );
+        assert_eq!(row.get("ReservationId") == row.get("ProductOrderId"), is_purchase);
+        assert_eq!(row.get("benefitId").ends_with("/reservations/"), is_purchase);
         assert_eq!(row.get("PayGPrice"), "0");
     }
 }
 
 /// Orders of commitments bought with a frequency, refunds not counted.
 fn orders<'a>(actual: &'a [Line], frequency: &str) -> Vec<&'a str> {
-    let bought = actual
-        .iter()
-        .filter(|row| row.is_commitment() && row.get("ChargeType") == "Purchase");
+    let bought =
+        actual.iter().filter(|row| row.is_commitment() && row.get("ChargeType") == "Purchase");
     let mut orders = sorted(
-        bought
-            .filter(|row| row.get("Frequency") == frequency)
-            .map(|row| row.get("ProductOrderId")),
+        bought.filter(|row| row.get("Frequency") == frequency).map(|row| row.get("ProductOrderId")),
     );
     orders.dedup();
     orders

@@ -47,32 +47,20 @@ impl Line {
 
 /// Reads a blob, which starts with a byte order mark and a header.
 pub(crate) fn read_blob(blob: &[u8]) -> Vec<Line> {
-    let text = blob
-        .strip_prefix("\u{feff}".as_bytes())
-        .expect("a byte order mark");
+    let text = blob.strip_prefix("\u{feff}".as_bytes()).expect("a byte order mark");
     let mut reader = csv::Reader::from_reader(text);
     let header = reader.headers().unwrap().clone();
     let line = |record: csv::StringRecord| {
         let pairs = header.iter().zip(record.iter());
-        Line {
-            fields: pairs
-                .map(|(name, field)| (name.to_owned(), field.to_owned()))
-                .collect(),
-        }
+        Line { fields: pairs.map(|(name, field)| (name.to_owned(), field.to_owned())).collect() }
     };
-    reader
-        .records()
-        .map(|record| line(record.unwrap()))
-        .collect()
+    reader.records().map(|record| line(record.unwrap())).collect()
 }
 
 /// Reads the report of a selection, all blobs one after the other.
 pub(crate) fn read_report(enrollment: &Enrollment, selection: &Selection) -> Vec<Line> {
     let plans = enrollment.plan(selection, 3);
-    plans
-        .iter()
-        .flat_map(|plan| read_blob(&enrollment.render_blob(plan)))
-        .collect()
+    plans.iter().flat_map(|plan| read_blob(&enrollment.render_blob(plan))).collect()
 }
 
 /// Reads all months of an enrollment.

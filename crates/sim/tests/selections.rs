@@ -6,10 +6,7 @@ use costlake_sim::generator::{Enrollment, EnrollmentConfig, Metric, Month, Scope
 use std::collections::BTreeSet;
 
 fn demo() -> Enrollment {
-    Enrollment::new(EnrollmentConfig {
-        rows_per_month: 2_000,
-        ..EnrollmentConfig::default()
-    })
+    Enrollment::new(EnrollmentConfig { rows_per_month: 2_000, ..EnrollmentConfig::default() })
 }
 
 fn month(number: u32) -> Month {
@@ -17,10 +14,7 @@ fn month(number: u32) -> Month {
 }
 
 fn at(scope: Scope, metric: Metric) -> Selection {
-    Selection {
-        scope,
-        ..Selection::month(metric, month(5))
-    }
+    Selection { scope, ..Selection::month(metric, month(5)) }
 }
 
 /// Removes each of `rows` from `pool`; both sorted.
@@ -39,10 +33,7 @@ fn narrower_scopes_are_parts_of_the_enrollment() {
             let rows = sorted(read_report(&enrollment, &at(scope, metric)));
             assert!(!rows.is_empty());
             assert!(rows.iter().all(|row| row.get(column) == id), "{id}");
-            assert!(
-                rows.iter().all(|row| row.get("ChargeType") == "Usage"),
-                "{id}"
-            );
+            assert!(rows.iter().all(|row| row.get("ChargeType") == "Usage"), "{id}");
             assert!(is_subset(&rows, &all), "{id}");
             let same = all
                 .iter()
@@ -50,23 +41,13 @@ fn narrower_scopes_are_parts_of_the_enrollment() {
                 .count();
             assert_eq!(rows.len(), same, "{id}");
         };
-        for department in organization
-            .departments
-            .iter()
-            .filter(|department| !department.id.is_empty())
+        for department in
+            organization.departments.iter().filter(|department| !department.id.is_empty())
         {
-            check(
-                Scope::Department(department.id.clone()),
-                "InvoiceSectionId",
-                &department.id,
-            );
+            check(Scope::Department(department.id.clone()), "InvoiceSectionId", &department.id);
         }
         for account in &organization.accounts {
-            check(
-                Scope::EnrollmentAccount(account.id.clone()),
-                "AccountId",
-                &account.id,
-            );
+            check(Scope::EnrollmentAccount(account.id.clone()), "AccountId", &account.id);
         }
         for subscription in organization.subscriptions.iter().take(3) {
             check(
@@ -102,14 +83,7 @@ fn days_together_are_the_month() {
     let days = whole.from.iter_days().take_while(|day| *day <= whole.to);
     let parts: Vec<Line> = days
         .flat_map(|day| {
-            read_report(
-                &enrollment,
-                &Selection {
-                    from: day,
-                    to: day,
-                    ..whole.clone()
-                },
-            )
+            read_report(&enrollment, &Selection { from: day, to: day, ..whole.clone() })
         })
         .collect();
     assert!(parts == read_report(&enrollment, &whole));
@@ -118,23 +92,12 @@ fn days_together_are_the_month() {
 #[test]
 fn there_are_no_blobs_without_data() {
     let enrollment = demo();
+    assert!(enrollment.plan(&Selection::month(Metric::ActualCost, month(8)), 3).is_empty());
     assert!(
-        enrollment
-            .plan(&Selection::month(Metric::ActualCost, month(8)), 3)
-            .is_empty()
+        enrollment.plan(&at(Scope::Department("1".to_owned()), Metric::ActualCost), 3).is_empty()
     );
     assert!(
-        enrollment
-            .plan(
-                &at(Scope::Department("1".to_owned()), Metric::ActualCost),
-                3
-            )
-            .is_empty()
-    );
-    assert!(
-        enrollment
-            .plan(&at(Scope::Department(String::new()), Metric::ActualCost), 3)
-            .is_empty()
+        enrollment.plan(&at(Scope::Department(String::new()), Metric::ActualCost), 3).is_empty()
     );
 }
 
@@ -142,28 +105,18 @@ fn there_are_no_blobs_without_data() {
 fn the_open_month_grows_and_is_restated() {
     let enrollment = demo();
     let read = |revision| {
-        let selection = Selection {
-            revision,
-            ..Selection::month(Metric::ActualCost, month(7))
-        };
+        let selection = Selection { revision, ..Selection::month(Metric::ActualCost, month(7)) };
         read_report(&enrollment, &selection)
     };
     let (first, second) = (read(0), read(1));
     let days = |rows: &[Line]| {
-        rows.iter()
-            .map(|row| row.get("Date").to_owned())
-            .collect::<BTreeSet<String>>()
+        rows.iter().map(|row| row.get("Date").to_owned()).collect::<BTreeSet<String>>()
     };
     assert_eq!(days(&first).len(), 12);
     assert_eq!(days(&second).len(), 15);
     assert!(days(&first).is_subset(&days(&second)));
-    let earlier = |rows: &[Line]| {
-        sorted(
-            rows.iter()
-                .filter(|row| row.get("Date") <= "07/12/2025")
-                .cloned(),
-        )
-    };
+    let earlier =
+        |rows: &[Line]| sorted(rows.iter().filter(|row| row.get("Date") <= "07/12/2025").cloned());
     let (before, after) = (earlier(&first), earlier(&second));
     let lost = before.iter().filter(|row| !after.contains(row)).count();
     let new = after.iter().filter(|row| !before.contains(row)).count();
@@ -184,10 +137,8 @@ fn closed_months_stay_unless_one_is_to_be_restated() {
         let enrollment = Enrollment::new(config);
         for (number, is_changed) in [5, 6].into_iter().zip(changed) {
             let read = |revision| {
-                let selection = Selection {
-                    revision,
-                    ..Selection::month(Metric::ActualCost, month(number))
-                };
+                let selection =
+                    Selection { revision, ..Selection::month(Metric::ActualCost, month(number)) };
                 read_report(&enrollment, &selection)
             };
             assert_eq!(read(0) != read(1), is_changed);
@@ -200,33 +151,20 @@ fn closed_months_stay_unless_one_is_to_be_restated() {
 
 #[test]
 fn the_rows_have_the_oddities_of_real_ones() {
-    let config = EnrollmentConfig {
-        rows_per_month: 4_000,
-        open_month: None,
-        ..EnrollmentConfig::default()
-    };
+    let config =
+        EnrollmentConfig { rows_per_month: 4_000, open_month: None, ..EnrollmentConfig::default() };
     let rows = read_months(&Enrollment::new(config), Metric::ActualCost);
     let any = |what: &str, found: &dyn Fn(&Line) -> bool| assert!(rows.iter().any(found), "{what}");
-    any("comma", &|row| {
-        row.get("InvoiceSectionName") == "Finance, Controlling & Audit"
-    });
+    any("comma", &|row| row.get("InvoiceSectionName") == "Finance, Controlling & Audit");
     any("umlaut", &|row| row.get("InvoiceSectionName").contains('ü'));
-    any("no-break space", &|row| {
-        row.get("InvoiceSectionName").contains('\u{a0}')
-    });
+    any("no-break space", &|row| row.get("InvoiceSectionName").contains('\u{a0}'));
     any("no department", &|row| {
         row.get("InvoiceSectionName") == "Unassigned" && row.get("InvoiceSectionId").is_empty()
     });
-    any("line break", &|row| {
-        row.get("AdditionalInfo").contains('\n')
-    });
+    any("line break", &|row| row.get("AdditionalInfo").contains('\n'));
     any("line break", &|row| row.get("Tags").contains('\n'));
-    any("key with a blank", &|row| {
-        row.get("Tags").starts_with("\" project\"")
-    });
-    any("escaped quote", &|row| {
-        row.get("Tags").contains("\\\"hello\\\"")
-    });
+    any("key with a blank", &|row| row.get("Tags").starts_with("\" project\""));
+    any("escaped quote", &|row| row.get("Tags").contains("\\\"hello\\\""));
     any("Spot", &|row| row.get("PricingModel") == "Spot");
     any("Marketplace usage", &|row| {
         row.get("PublisherType") == "Marketplace" && row.get("ChargeType") == "Usage"
@@ -237,26 +175,14 @@ fn the_rows_have_the_oddities_of_real_ones() {
     any("rounding", &|row| {
         row.get("ChargeType") == "RoundingAdjustment" && row.get("ResourceId").is_empty()
     });
-    any("allocation rule", &|row| {
-        !row.get("CostAllocationRuleName").is_empty()
-    });
-    any("free", &|row| {
-        row.get("PricingModel") == "OnDemand" && row.cost() == Exact::ZERO
-    });
-    any("group in capitals", &|row| {
-        row.get("ResourceGroup").starts_with("RG-")
-    });
+    any("allocation rule", &|row| !row.get("CostAllocationRuleName").is_empty());
+    any("free", &|row| row.get("PricingModel") == "OnDemand" && row.cost() == Exact::ZERO);
+    any("group in capitals", &|row| row.get("ResourceGroup").starts_with("RG-"));
     any("28 digits", &|row| {
-        row.get("CostInBillingCurrency")
-            .split('.')
-            .nth(1)
-            .is_some_and(|digits| digits.len() == 28)
+        row.get("CostInBillingCurrency").split('.').nth(1).is_some_and(|digits| digits.len() == 28)
     });
     let all = sorted(rows.clone());
-    assert!(
-        all.windows(2).any(|pair| pair[0] == pair[1]),
-        "rows that look the same"
-    );
+    assert!(all.windows(2).any(|pair| pair[0] == pair[1]), "rows that look the same");
     let names = rows
         .iter()
         .filter(|row| row.get("InvoiceSectionId") == "36912")
@@ -286,10 +212,7 @@ fn tags_are_json_members_without_braces() {
 fn cost_is_price_times_the_unrounded_quantity() {
     let rows = read_months(&thirteen_months(3), Metric::ActualCost);
     let half_digit = Exact::parse("0.000000005");
-    for row in rows
-        .iter()
-        .filter(|row| row.get("ChargeType") != "RoundingAdjustment")
-    {
+    for row in rows.iter().filter(|row| row.get("ChargeType") != "RoundingAdjustment") {
         let price = row.amount("EffectivePrice");
         let shown = row.amount("Quantity") * price;
         let difference = (row.cost() + -shown).size();

@@ -63,9 +63,7 @@ impl FromStr for Sha256Digest {
     type Err = ParseDigestError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text.as_bytes()).map(Self).ok_or_else(|| ParseDigestError {
-            found: text.to_owned(),
-        })
+        parse(text.as_bytes()).map(Self).ok_or_else(|| ParseDigestError { found: text.to_owned() })
     }
 }
 

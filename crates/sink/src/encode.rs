@@ -27,10 +27,7 @@ pub struct WriteOptions {
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self {
-            zstd_level: 1,
-            dictionary_bytes: 1024 * 1024,
-        }
+        Self { zstd_level: 1, dictionary_bytes: 1024 * 1024 }
     }
 }
 
@@ -65,10 +62,7 @@ impl RowGroupEncoder {
     /// [`Error::Encode`] if Parquet has no such type, or zstd no such level.
     pub fn with_options(schema: SchemaRef, options: WriteOptions) -> Result<Self, Error> {
         let file = file_writer(&schema, options)?;
-        Ok(Self {
-            writers: ArrowRowGroupWriterFactory::new(&file, Arc::clone(&schema)),
-            schema,
-        })
+        Ok(Self { writers: ArrowRowGroupWriterFactory::new(&file, Arc::clone(&schema)), schema })
     }
 
     /// Encodes a batch as one row group. Dictionary arrays become plain strings.
@@ -194,10 +188,10 @@ mod tests {
 
     #[test]
     fn impossible_levels_are_refused() {
-        let options = WriteOptions {
-            zstd_level: 40,
-            ..WriteOptions::default()
-        };
-        assert!(matches!(RowGroupEncoder::with_options(line_item_schema(), options), Err(Error::Encode(_))));
+        let options = WriteOptions { zstd_level: 40, ..WriteOptions::default() };
+        assert!(matches!(
+            RowGroupEncoder::with_options(line_item_schema(), options),
+            Err(Error::Encode(_))
+        ));
     }
 }

@@ -67,11 +67,7 @@ impl Lake {
 
     /// Returns the lake in a store that acknowledges only what is durable, under a name for people.
     pub fn in_store(store: Arc<dyn ObjectStore>, location: &str) -> Self {
-        Self {
-            store,
-            durability: Durability::Acknowledged,
-            location: location.to_owned(),
-        }
+        Self { store, durability: Durability::Acknowledged, location: location.to_owned() }
     }
 
     /// Where the lake lies, for people.
@@ -93,7 +89,9 @@ impl Lake {
         let objects = self.list(&folder).await?;
         let mut partitions: Vec<Partition> = objects
             .iter()
-            .filter_map(|path| path.strip_prefix(MANIFESTS)?.strip_prefix('/')?.strip_suffix(".json"))
+            .filter_map(|path| {
+                path.strip_prefix(MANIFESTS)?.strip_prefix('/')?.strip_suffix(".json")
+            })
             .filter_map(|directory| parse_partition(directory).ok())
             .collect();
         partitions.sort();
@@ -105,7 +103,10 @@ impl Lake {
     /// # Errors
     /// [`Error::RecordSyntax`], [`Error::RecordField`] or [`Error::FormatVersion`] if it cannot be
     /// understood, and [`Error::Store`].
-    pub async fn manifest(&self, partition: &Partition) -> Result<Option<PartitionManifest>, Error> {
+    pub async fn manifest(
+        &self,
+        partition: &Partition,
+    ) -> Result<Option<PartitionManifest>, Error> {
         let path = manifest_path(partition);
         match self.get(&path).await? {
             Some(bytes) => wire::read_manifest(path.as_ref(), &bytes, partition).map(Some),
@@ -240,9 +241,7 @@ fn local_path(location: &str) -> Result<PathBuf, Error> {
         .ok()
         .filter(|url| url.scheme() == "file")
         .and_then(|url| url.to_file_path().ok())
-        .ok_or_else(|| Error::Location {
-            location: without_secrets(location),
-        })
+        .ok_or_else(|| Error::Location { location: without_secrets(location) })
 }
 
 /// Cuts the query and the user off a location: either may be a credential.
@@ -260,11 +259,9 @@ mod tests {
 
     #[test]
     fn paths_and_file_urls_are_local() {
-        for (location, path) in [
-            ("lake", "lake"),
-            ("/a b/lake", "/a b/lake"),
-            ("file:///a%20b/lake", "/a b/lake"),
-        ] {
+        for (location, path) in
+            [("lake", "lake"), ("/a b/lake", "/a b/lake"), ("file:///a%20b/lake", "/a b/lake")]
+        {
             assert_eq!(local_path(location).unwrap(), PathBuf::from(path));
         }
     }
@@ -277,7 +274,10 @@ mod tests {
             ("s3://bucket", "s3://bucket"),
         ] {
             let error = local_path(location).unwrap_err().to_string();
-            assert_eq!(error, format!("cannot open a lake at `{shown}`: expected a local path or a file:// URL"));
+            assert_eq!(
+                error,
+                format!("cannot open a lake at `{shown}`: expected a local path or a file:// URL")
+            );
         }
     }
 

@@ -175,7 +175,16 @@ mod tests {
         for name in ["0.parquet", "17.json", "commit.json", "3.parquet#1", "3.json#22"] {
             assert!(is_our_name(name), "{name}");
         }
-        for name in ["", ".parquet", "a.parquet", "0.csv", "0.parquet#", "0.parquet#a", "notes.txt", "0.parquet.bak"] {
+        for name in [
+            "",
+            ".parquet",
+            "a.parquet",
+            "0.csv",
+            "0.parquet#",
+            "0.parquet#a",
+            "notes.txt",
+            "0.parquet.bak",
+        ] {
             assert!(!is_our_name(name), "{name}");
         }
     }

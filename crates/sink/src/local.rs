@@ -69,11 +69,7 @@ pub(crate) async fn on_disk<T: Send + 'static>(
     tokio::task::spawn_blocking(move || run(&place))
         .await
         .unwrap_or_else(|broken_off| Err(io::Error::other(broken_off)))
-        .map_err(|source| Error::Disk {
-            operation,
-            path,
-            source,
-        })
+        .map_err(|source| Error::Disk { operation, path, source })
 }
 
 #[cfg(unix)]

@@ -123,10 +123,7 @@ pub struct Conservation {
 impl PartitionManifest {
     /// What reading the object must give.
     pub fn totals(&self) -> TableTotals {
-        TableTotals {
-            rows: self.object.rows,
-            decimals: self.decimals.clone(),
-        }
+        TableTotals { rows: self.object.rows, decimals: self.decimals.clone() }
     }
 
     /// Whether two manifests say the same about the lake, whoever published when, and from which
@@ -191,9 +188,7 @@ impl Source {
             Self::CostDetails(blobs) | Self::Files(blobs) => {
                 Sha256Digest::of_digests(blobs.iter().map(|blob| blob.sha256))
             }
-            Self::Lake(inputs) => {
-                Sha256Digest::of_digests(inputs.iter().map(|input| input.sha256))
-            }
+            Self::Lake(inputs) => Sha256Digest::of_digests(inputs.iter().map(|input| input.sha256)),
         }
     }
 }
@@ -238,7 +233,10 @@ mod tests {
     fn names_of_blobs_hold_no_signature() {
         for (link, name) in [
             ("part 0.csv", "part 0.csv"),
-            ("https://h.blob.core.windows.net/c/b.csv?sv=1&sig=secret", "https://h.blob.core.windows.net/c/b.csv"),
+            (
+                "https://h.blob.core.windows.net/c/b.csv?sv=1&sig=secret",
+                "https://h.blob.core.windows.net/c/b.csv",
+            ),
             ("https://user:secret@host/b#x", "https://host/b"),
             ("/exports/mail@example.com/b.csv", "/exports/mail@example.com/b.csv"),
         ] {

@@ -25,7 +25,10 @@ pub(crate) struct PinnedObject {
 
 impl PinnedObject {
     /// Pins the object that is there now, if any.
-    pub(crate) async fn open(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Option<Self>, Error> {
+    pub(crate) async fn open(
+        store: &Arc<dyn ObjectStore>,
+        path: &Path,
+    ) -> Result<Option<Self>, Error> {
         let head = match store.head(path).await {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             head => head.map_err(Error::store("open", path))?,
@@ -51,14 +54,10 @@ impl PinnedObject {
     /// Reads a range of it, whole or not at all.
     pub(crate) async fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
         let expected = range.end.saturating_sub(range.start);
-        let options = GetOptions::new()
-            .with_range(Some(range))
-            .with_if_match(self.e_tag.clone());
+        let options = GetOptions::new().with_range(Some(range)).with_if_match(self.e_tag.clone());
         let result = match self.store.get_opts(&self.path, options).await {
             Err(object_store::Error::Precondition { .. }) => {
-                return Err(Error::Changed {
-                    path: self.path.to_string(),
-                });
+                return Err(Error::Changed { path: self.path.to_string() });
             }
             result => result.map_err(Error::store("read", &self.path))?,
         };
@@ -93,9 +92,8 @@ impl PinnedObject {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        tokio::task::spawn_blocking(work).await.map_err(|source| Error::BrokeOff {
-            path: self.path.to_string(),
-            source,
-        })
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|source| Error::BrokeOff { path: self.path.to_string(), source })
     }
 }

@@ -46,7 +46,8 @@ pub struct StagedObject {
 impl ObjectWriter {
     pub(crate) async fn create(lake: Lake, path: Path, schema: SchemaRef) -> Result<Self, Error> {
         let file = file_writer(&schema, WriteOptions::default())?;
-        let upload = lake.store.put_multipart(&path).await.map_err(Error::store("create", &path))?;
+        let upload =
+            lake.store.put_multipart(&path).await.map_err(Error::store("create", &path))?;
         Ok(Self {
             lake,
             path,
@@ -140,9 +141,7 @@ impl ObjectWriter {
     fn check_open(&self) -> Result<(), Error> {
         match self.upload {
             Some(_) => Ok(()),
-            None => Err(Error::Aborted {
-                path: self.path.to_string(),
-            }),
+            None => Err(Error::Aborted { path: self.path.to_string() }),
         }
     }
 

@@ -16,9 +16,7 @@ pub struct ParsePartitionError {
 pub fn parse_partition(directory: &str) -> Result<Partition, ParsePartitionError> {
     parse(directory)
         .filter(|partition| partition.directory() == directory)
-        .ok_or_else(|| ParsePartitionError {
-            found: directory.to_owned(),
-        })
+        .ok_or_else(|| ParsePartitionError { found: directory.to_owned() })
 }
 
 /// Returns the partition whose object lies at `path`, if any.

@@ -13,7 +13,7 @@ use crate::lake::Lake;
 use crate::manifest::ObjectFacts;
 use crate::object::PinnedObject;
 use crate::scan::ParquetObject;
-use crate::totals::{Tally, TableTotals, is_amount};
+use crate::totals::{TableTotals, Tally, is_amount};
 
 /// Something that is wrong with an object of the lake.
 #[derive(Debug, thiserror::Error)]
@@ -126,17 +126,11 @@ pub(crate) async fn compare_bytes(
 ) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     if object.bytes() != facts.bytes {
-        findings.push(Finding::Bytes {
-            expected: facts.bytes,
-            found: object.bytes(),
-        });
+        findings.push(Finding::Bytes { expected: facts.bytes, found: object.bytes() });
     }
     let digest = object.digest().await?;
     if digest != facts.sha256 {
-        findings.push(Finding::Digest {
-            expected: facts.sha256,
-            found: digest,
-        });
+        findings.push(Finding::Digest { expected: facts.sha256, found: digest });
     }
     Ok(findings)
 }
@@ -152,47 +146,33 @@ async fn count(object: PinnedObject) -> Result<Counted, Error> {
     let parquet = ParquetObject::open(object).await?;
     let schema = Arc::clone(parquet.schema());
     let row_groups = parquet.row_groups() as u64;
-    let amounts = (0..schema.fields().len())
-        .filter(|at| is_amount(schema.field(*at).data_type()))
-        .collect();
+    let amounts =
+        (0..schema.fields().len()).filter(|at| is_amount(schema.field(*at).data_type())).collect();
     let mut scan = parquet.scan(schema.as_ref().clone(), amounts)?;
     let mut tally = Tally::default();
     while let Some(batch) = scan.next().await? {
         tally.add(&batch);
     }
-    Ok(Counted {
-        schema,
-        row_groups,
-        totals: tally.totals(),
-    })
+    Ok(Counted { schema, row_groups, totals: tally.totals() })
 }
 
 fn compare_contents(counted: &Counted, facts: &ObjectFacts, totals: &TableTotals) -> Vec<Finding> {
     let mut findings = Vec::new();
     if counted.row_groups != facts.row_groups {
-        findings.push(Finding::RowGroups {
-            expected: facts.row_groups,
-            found: counted.row_groups,
-        });
+        findings.push(Finding::RowGroups { expected: facts.row_groups, found: counted.row_groups });
     }
     if counted.totals.rows != totals.rows {
-        findings.push(Finding::Rows {
-            expected: totals.rows,
-            found: counted.totals.rows,
-        });
+        findings.push(Finding::Rows { expected: totals.rows, found: counted.totals.rows });
     }
     for field in counted.schema.fields().iter().filter(|field| is_amount(field.data_type())) {
-        let of = |totals: &TableTotals| {
-            totals.decimals.get(field.name()).copied().unwrap_or_default()
-        };
+        let of =
+            |totals: &TableTotals| totals.decimals.get(field.name()).copied().unwrap_or_default();
         findings.extend(compare_column(field.name(), &of(totals), &of(&counted.totals)));
     }
     let missing = totals.decimals.keys().filter(|column| {
         !counted.schema.field_with_name(column).is_ok_and(|field| is_amount(field.data_type()))
     });
-    findings.extend(missing.map(|column| Finding::ColumnMissing {
-        column: column.clone(),
-    }));
+    findings.extend(missing.map(|column| Finding::ColumnMissing { column: column.clone() }));
     findings
 }
 

@@ -55,13 +55,7 @@ pub enum Outcome {
 
 impl Publication {
     pub(crate) fn new(lake: Lake, run_id: RunId, started: DateTime<Utc>) -> Self {
-        Self {
-            lake,
-            run_id,
-            started,
-            next_name: AtomicU64::new(0),
-            done: Mutex::default(),
-        }
+        Self { lake, run_id, started, next_name: AtomicU64::new(0), done: Mutex::default() }
     }
 
     /// The run.
@@ -109,15 +103,9 @@ impl Publication {
     ) -> Result<AuditedObject, Error> {
         let findings = prove(&self.lake, &staged.path, &staged.facts, expected).await?;
         if findings.is_empty() {
-            Ok(AuditedObject {
-                staged,
-                totals: expected.clone(),
-            })
+            Ok(AuditedObject { staged, totals: expected.clone() })
         } else {
-            Err(Error::Audit {
-                path: staged.path.to_string(),
-                findings,
-            })
+            Err(Error::Audit { path: staged.path.to_string(), findings })
         }
     }
 

@@ -60,22 +60,14 @@ impl Lake {
     }
 
     async fn open_published(&self, partition: &Partition) -> Result<PinnedObject, Error> {
-        let missing = || Error::PartitionMissing {
-            partition: partition.to_string(),
-        };
+        let missing = || Error::PartitionMissing { partition: partition.to_string() };
         let facts = self.manifest(partition).await?.ok_or_else(missing)?.object;
         let finding = match PinnedObject::open(&self.store, &lake::data_path(partition)).await? {
             Some(object) if object.bytes() == facts.bytes => return Ok(object),
-            Some(object) => Finding::Bytes {
-                expected: facts.bytes,
-                found: object.bytes(),
-            },
+            Some(object) => Finding::Bytes { expected: facts.bytes, found: object.bytes() },
             None => Finding::ObjectMissing,
         };
-        Err(Error::Audit {
-            path: partition.data_path(),
-            findings: vec![finding],
-        })
+        Err(Error::Audit { path: partition.data_path(), findings: vec![finding] })
     }
 }
 

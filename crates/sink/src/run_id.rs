@@ -36,9 +36,7 @@ impl FromStr for RunId {
         if sound {
             Ok(Self(text.to_owned()))
         } else {
-            Err(ParseRunIdError {
-                found: text.to_owned(),
-            })
+            Err(ParseRunIdError { found: text.to_owned() })
         }
     }
 }

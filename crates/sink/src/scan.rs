@@ -31,10 +31,7 @@ pub(crate) struct ParquetObject {
 impl ParquetObject {
     /// Reads the footer.
     pub(crate) async fn open(object: PinnedObject) -> Result<Self, Error> {
-        let decode_error = |source| Error::Decode {
-            path: object.path().to_owned(),
-            source,
-        };
+        let decode_error = |source| Error::Decode { path: object.path().to_owned(), source };
         let mut decoder = ParquetMetaDataPushDecoder::try_new(object.bytes())
             .map_err(decode_error)?
             .with_page_index_policy(PageIndexPolicy::Skip);
@@ -53,14 +50,10 @@ impl ParquetObject {
             }
         };
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let reader = ArrowReaderMetadata::try_new(Arc::clone(&metadata), options)
-            .map_err(decode_error)?;
+        let reader =
+            ArrowReaderMetadata::try_new(Arc::clone(&metadata), options).map_err(decode_error)?;
         let schema = Arc::clone(reader.schema());
-        Ok(Self {
-            object,
-            metadata,
-            schema,
-        })
+        Ok(Self { object, metadata, schema })
     }
 
     /// The Arrow schema as Parquet types give it: text is plain.
@@ -75,17 +68,9 @@ impl ParquetObject {
 
     /// Begins to read columns, by their position, as the types of `schema`.
     pub(crate) fn scan(self, schema: Schema, columns: Vec<usize>) -> Result<Scan, Error> {
-        let decoder = build_decoder(self.metadata, schema, columns).map_err(|source| Error::Decode {
-            path: self.object.path().to_owned(),
-            source,
-        })?;
-        Ok(Scan {
-            object: self.object,
-            decoding: Some(Decoding {
-                decoder,
-                reader: None,
-            }),
-        })
+        let decoder = build_decoder(self.metadata, schema, columns)
+            .map_err(|source| Error::Decode { path: self.object.path().to_owned(), source })?;
+        Ok(Scan { object: self.object, decoding: Some(Decoding { decoder, reader: None }) })
     }
 }
 
@@ -94,9 +79,8 @@ fn build_decoder(
     schema: Schema,
     columns: Vec<usize>,
 ) -> Result<ParquetPushDecoder, ParquetError> {
-    let options = ArrowReaderOptions::new()
-        .with_skip_arrow_metadata(true)
-        .with_schema(Arc::new(schema));
+    let options =
+        ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(Arc::new(schema));
     let projection = ProjectionMask::roots(metadata.file_metadata().schema_descr(), columns);
     ParquetPushDecoderBuilder::try_new_decoder_with_options(Arc::clone(&metadata), options)?
         .with_projection(projection)
@@ -126,7 +110,8 @@ impl Scan {
     /// Returns the next batch, or `None` after the last one or after an error.
     pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>, Error> {
         while let Some(mut decoding) = self.decoding.take() {
-            let (step, decoding) = self.object.apart(move || (decoding.advance(), decoding)).await?;
+            let (step, decoding) =
+                self.object.apart(move || (decoding.advance(), decoding)).await?;
             let decoding = self.decoding.insert(decoding);
             match step {
                 Ok(Step::Batch(batch)) => return Ok(Some(batch)),
@@ -146,10 +131,7 @@ impl Scan {
     }
 
     fn decode_error(&self, source: ParquetError) -> Error {
-        Error::Decode {
-            path: self.object.path().to_owned(),
-            source,
-        }
+        Error::Decode { path: self.object.path().to_owned(), source }
     }
 }
 

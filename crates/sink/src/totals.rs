@@ -38,10 +38,7 @@ impl TableTotals {
 impl From<&RowTotals> for TableTotals {
     fn from(totals: &RowTotals) -> Self {
         let owned = |(column, totals): (&&str, &DecimalTotals)| ((*column).to_owned(), *totals);
-        Self {
-            rows: totals.rows,
-            decimals: totals.decimals.iter().map(owned).collect(),
-        }
+        Self { rows: totals.rows, decimals: totals.decimals.iter().map(owned).collect() }
     }
 }
 
@@ -76,18 +73,11 @@ impl Tally {
     pub(crate) fn totals(&self) -> TableTotals {
         let totals = |(column, tally): (&String, &ColumnTally)| {
             let sum = tally.sum.stored_total();
-            let totals = DecimalTotals {
-                values: tally.values,
-                exact: sum,
-                stored: sum,
-                rounded: 0,
-            };
+            let totals =
+                DecimalTotals { values: tally.values, exact: sum, stored: sum, rounded: 0 };
             (column.clone(), totals)
         };
-        TableTotals {
-            rows: self.rows,
-            decimals: self.columns.iter().map(totals).collect(),
-        }
+        TableTotals { rows: self.rows, decimals: self.columns.iter().map(totals).collect() }
     }
 }
 

@@ -43,9 +43,12 @@ impl Lake {
             checked.push(self.check(partition).await);
         }
         let strays = self.strays(&published).await?;
-        checked.extend(strays.into_iter().filter(|stray| stray.partition.as_ref().is_none_or(&filter)));
+        checked.extend(
+            strays.into_iter().filter(|stray| stray.partition.as_ref().is_none_or(&filter)),
+        );
         checked.sort_by(|a, b| {
-            let key = |checked: &CheckedObject| (checked.partition.is_none(), checked.partition.clone());
+            let key =
+                |checked: &CheckedObject| (checked.partition.is_none(), checked.partition.clone());
             key(a).cmp(&key(b)).then_with(|| a.path.cmp(&b.path))
         });
         Ok(checked)
@@ -82,12 +85,7 @@ impl Lake {
                 Some(_) => Finding::ManifestMissing,
                 None => Finding::Foreign,
             };
-            CheckedObject {
-                path,
-                partition,
-                manifest: None,
-                findings: vec![finding],
-            }
+            CheckedObject { path, partition, manifest: None, findings: vec![finding] }
         });
         Ok(strays.collect())
     }

@@ -61,12 +61,8 @@ pub fn footer_metadata(
     source: &Source,
     totals: &TableTotals,
 ) -> Result<Vec<(String, String)>, Error> {
-    let decimals = serde_json::to_string(&totals_json(&totals.decimals)).map_err(|source| {
-        Error::RecordEncode {
-            path: "footer".to_owned(),
-            source,
-        }
-    })?;
+    let decimals = serde_json::to_string(&totals_json(&totals.decimals))
+        .map_err(|source| Error::RecordEncode { path: "footer".to_owned(), source })?;
     let pairs = [
         ("costlake.format_version", FORMAT_VERSION.to_string()),
         ("costlake.source_digest", source.digest().to_string()),
@@ -188,19 +184,14 @@ struct VersionJson {
 }
 
 fn to_json(path: &str, record: &impl Serialize) -> Result<Vec<u8>, Error> {
-    let mut bytes = serde_json::to_vec_pretty(record).map_err(|source| Error::RecordEncode {
-        path: path.to_owned(),
-        source,
-    })?;
+    let mut bytes = serde_json::to_vec_pretty(record)
+        .map_err(|source| Error::RecordEncode { path: path.to_owned(), source })?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
 fn from_json<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, Error> {
-    let syntax = |source| Error::RecordSyntax {
-        path: path.to_owned(),
-        source,
-    };
+    let syntax = |source| Error::RecordSyntax { path: path.to_owned(), source };
     let version: VersionJson = serde_json::from_slice(bytes).map_err(syntax)?;
     if version.format_version != FORMAT_VERSION {
         return Err(Error::FormatVersion {
@@ -219,11 +210,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn field(&self, field: &'static str, found: impl Display) -> Error {
-        Error::RecordField {
-            path: self.path.to_owned(),
-            field,
-            found: found.to_string(),
-        }
+        Error::RecordField { path: self.path.to_owned(), field, found: found.to_string() }
     }
 
     fn parse<T: FromStr>(&self, field: &'static str, text: &str) -> Result<T, Error> {
@@ -285,7 +272,11 @@ impl ManifestJson {
             conservation: self.conservation.map(|c| c.into_conservation(place)).transpose()?,
             first_date: place.date("first_date", self.first_date.as_deref())?,
             last_date: place.date("last_date", self.last_date.as_deref())?,
-            cost_by_currency: self.cost_by_currency.into_iter().map(amount).collect::<Result<_, _>>()?,
+            cost_by_currency: self
+                .cost_by_currency
+                .into_iter()
+                .map(amount)
+                .collect::<Result<_, _>>()?,
             unknown_columns: self.unknown_columns,
             partition,
         };
@@ -392,21 +383,20 @@ impl From<&Source> for SourceJson {
         let (kind, blobs, inputs) = match source {
             Source::CostDetails(parts) => (COST_DETAILS, blobs(parts), Vec::new()),
             Source::Files(parts) => (FILES, blobs(parts), Vec::new()),
-            Source::Lake(inputs) => (LAKE, Vec::new(), inputs.iter().map(InputJson::from).collect()),
+            Source::Lake(inputs) => {
+                (LAKE, Vec::new(), inputs.iter().map(InputJson::from).collect())
+            }
         };
-        Self {
-            kind: kind.to_owned(),
-            digest: source.digest().to_string(),
-            blobs,
-            inputs,
-        }
+        Self { kind: kind.to_owned(), digest: source.digest().to_string(), blobs, inputs }
     }
 }
 
 impl SourceJson {
     fn into_source(self, place: &Place<'_>) -> Result<Source, Error> {
-        let blobs = || self.blobs.iter().map(|blob| blob.to_record(place)).collect::<Result<_, _>>();
-        let inputs = || self.inputs.iter().map(|input| input.to_input(place)).collect::<Result<_, _>>();
+        let blobs =
+            || self.blobs.iter().map(|blob| blob.to_record(place)).collect::<Result<_, _>>();
+        let inputs =
+            || self.inputs.iter().map(|input| input.to_input(place)).collect::<Result<_, _>>();
         let source = match self.kind.as_str() {
             COST_DETAILS => Source::CostDetails(blobs()?),
             FILES => Source::Files(blobs()?),
@@ -451,10 +441,7 @@ impl BlobJson {
 
 impl From<&InputObject> for InputJson {
     fn from(input: &InputObject) -> Self {
-        Self {
-            path: input.partition.data_path(),
-            sha256: input.sha256.to_string(),
-        }
+        Self { path: input.partition.data_path(), sha256: input.sha256.to_string() }
     }
 }
 
@@ -492,19 +479,13 @@ impl ConservationJson {
 
 impl From<&TableTotals> for RowsJson {
     fn from(totals: &TableTotals) -> Self {
-        Self {
-            rows: totals.rows,
-            decimals: totals_json(&totals.decimals),
-        }
+        Self { rows: totals.rows, decimals: totals_json(&totals.decimals) }
     }
 }
 
 impl RowsJson {
     fn into_totals(self, place: &Place<'_>) -> Result<TableTotals, Error> {
-        Ok(TableTotals {
-            rows: self.rows,
-            decimals: totals_of_json(self.decimals, place)?,
-        })
+        Ok(TableTotals { rows: self.rows, decimals: totals_of_json(self.decimals, place)? })
     }
 }
 
@@ -523,7 +504,8 @@ impl From<&CommitRecord> for CommitJson {
 
 impl CommitJson {
     fn into_record(self, place: &Place<'_>) -> Result<CommitRecord, Error> {
-        let partitions = self.partitions.into_iter().map(|partition| partition.into_committed(place));
+        let partitions =
+            self.partitions.into_iter().map(|partition| partition.into_committed(place));
         Ok(CommitRecord {
             costlake_version: self.costlake_version,
             run_id: place.parse("run_id", &self.run_id)?,

@@ -3,7 +3,10 @@ use std::path::PathBuf;
 
 use costlake_sink::{Error, Finding, Lake, TableTotals};
 
-use crate::samples::{audited, batch, begin, line_items, new_lake, publish, published_facts, run, stage, time, totals_of};
+use crate::samples::{
+    audited, batch, begin, line_items, new_lake, publish, published_facts, run, stage, time,
+    totals_of,
+};
 
 #[tokio::test]
 async fn audit_catches_a_flipped_byte() {
@@ -16,7 +19,9 @@ async fn audit_catches_a_flipped_byte() {
     bytes[1000] ^= 1;
     fs::write(&path, bytes).unwrap();
     let error = publication.audit(staged, &TableTotals::of_batches(&rows)).await.unwrap_err();
-    assert!(matches!(&error, Error::Audit { findings, .. } if matches!(findings[..], [Finding::Digest { .. }])));
+    assert!(
+        matches!(&error, Error::Audit { findings, .. } if matches!(findings[..], [Finding::Digest { .. }]))
+    );
     assert!(error.to_string().contains("sha-256: expected"));
 }
 
@@ -29,7 +34,9 @@ async fn audit_catches_a_missing_row_group() {
     let error = publication.audit(staged, &totals).await.unwrap_err();
     let Error::Audit { findings, .. } = error else { panic!("{error}") };
     assert!(findings.iter().any(|f| matches!(f, Finding::Rows { expected: 250, found: 200 })));
-    assert!(findings.iter().any(|f| matches!(f, Finding::Values { column, .. } if column == "cost")));
+    assert!(
+        findings.iter().any(|f| matches!(f, Finding::Values { column, .. } if column == "cost"))
+    );
 }
 
 #[tokio::test]
@@ -46,8 +53,18 @@ async fn audit_names_every_wrong_sum() {
     totals.decimals.extend(totals_of(1, "bitcoin_price", "1").decimals);
     let error = publication.audit(staged, &totals).await.unwrap_err();
     let Error::Audit { findings, .. } = error else { panic!("{error}") };
-    let shown: Vec<String> = findings.iter().map(|f| f.to_string().split(':').next().unwrap().to_owned()).collect();
-    assert_eq!(shown, ["sum of quantity", "values of unit_price", "sum of unit_price", "sum of cost", "the object has no decimal column bitcoin_price"]);
+    let shown: Vec<String> =
+        findings.iter().map(|f| f.to_string().split(':').next().unwrap().to_owned()).collect();
+    assert_eq!(
+        shown,
+        [
+            "sum of quantity",
+            "values of unit_price",
+            "sum of unit_price",
+            "sum of cost",
+            "the object has no decimal column bitcoin_price"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -82,7 +99,8 @@ async fn verify_names_every_kind_of_damage() {
     fs::remove_file(manifest(&folder, "2025-04")).unwrap();
     fs::write(manifest(&folder, "2025-05"), "{").unwrap();
     let text = fs::read_to_string(manifest(&folder, "2025-06")).unwrap();
-    fs::write(manifest(&folder, "2025-06"), text.replacen("\"rows\": 100", "\"rows\": 101", 1)).unwrap();
+    fs::write(manifest(&folder, "2025-06"), text.replacen("\"rows\": 100", "\"rows\": 101", 1))
+        .unwrap();
     fs::write(data(&folder, "2025-01").with_file_name("part-0.parquet"), "").unwrap();
     fs::create_dir(folder.path().join("exports")).unwrap();
     fs::write(folder.path().join("exports/mine.csv"), "").unwrap();
@@ -90,7 +108,12 @@ async fn verify_names_every_kind_of_damage() {
     let checked = lake.verify(|_| true).await.unwrap();
     let shown: Vec<(String, Vec<String>)> = checked
         .iter()
-        .map(|c| (c.path.split('/').nth(2).unwrap().replace("billing_period=", ""), c.findings.iter().map(kind).collect()))
+        .map(|c| {
+            (
+                c.path.split('/').nth(2).unwrap().replace("billing_period=", ""),
+                c.findings.iter().map(kind).collect(),
+            )
+        })
         .collect();
     let expected: [(&str, &[&str]); 7] = [
         ("2025-01", &[]),
@@ -101,9 +124,16 @@ async fn verify_names_every_kind_of_damage() {
         ("2025-06", &["rows"]),
         ("2025-01", &["the file does not belong to the table"]),
     ];
-    assert_eq!(shown, expected.map(|(period, kinds)| (period.to_owned(), kinds.iter().map(ToString::to_string).collect())));
+    assert_eq!(
+        shown,
+        expected.map(|(period, kinds)| (
+            period.to_owned(),
+            kinds.iter().map(ToString::to_string).collect()
+        ))
+    );
 
-    let filtered = lake.verify(|partition| partition.period.to_string() == "2025-04").await.unwrap();
+    let filtered =
+        lake.verify(|partition| partition.period.to_string() == "2025-04").await.unwrap();
     assert_eq!(filtered.len(), 2, "one partition, and the foreign file that belongs to none");
 }
 
@@ -111,7 +141,10 @@ async fn verify_names_every_kind_of_damage() {
 async fn a_crash_between_rename_and_manifest_is_named_and_mended() {
     let (folder, lake) = new_lake().await;
     run(&lake, "a", &[batch(100, 1)], 0).await.unwrap();
-    let (old_manifest, old_object) = (fs::read(manifest(&folder, "2025-07")).unwrap(), fs::read(data(&folder, "2025-07")).unwrap());
+    let (old_manifest, old_object) = (
+        fs::read(manifest(&folder, "2025-07")).unwrap(),
+        fs::read(data(&folder, "2025-07")).unwrap(),
+    );
     run(&lake, "b", &[batch(150, 2)], 1).await.unwrap();
     fs::write(manifest(&folder, "2025-07"), &old_manifest).unwrap();
 

@@ -50,13 +50,13 @@ impl FailingStore {
     }
 
     /// A store whose n-th operation of one kind fails.
-    pub(crate) fn of_operation(only: &'static str, inner: Arc<dyn ObjectStore>, failure: Failure, at: i64) -> Self {
-        Self {
-            inner,
-            only,
-            left: Arc::new(AtomicI64::new(at)),
-            failure,
-        }
+    pub(crate) fn of_operation(
+        only: &'static str,
+        inner: Arc<dyn ObjectStore>,
+        failure: Failure,
+        at: i64,
+    ) -> Self {
+        Self { inner, only, left: Arc::new(AtomicI64::new(at)), failure }
     }
 
     /// Whether the operation that was to fail has come.
@@ -103,7 +103,12 @@ impl fmt::Display for FailingStore {
 }
 
 impl ObjectStore for FailingStore {
-    fn put_opts<'s, 'p, 'f>(&'s self, path: &'p Path, payload: PutPayload, options: PutOptions) -> Boxed<'f, PutResult>
+    fn put_opts<'s, 'p, 'f>(
+        &'s self,
+        path: &'p Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Boxed<'f, PutResult>
     where
         's: 'f,
         'p: 'f,
@@ -138,7 +143,10 @@ impl ObjectStore for FailingStore {
         Box::pin(self.run("get", self.inner.get_opts(path, options)))
     }
 
-    fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         match self.verdict("delete") {
             Verdict::Proceed => self.inner.delete_stream(paths),
             Verdict::Refuse => futures::stream::iter([Err(failed())]).boxed(),
@@ -159,7 +167,12 @@ impl ObjectStore for FailingStore {
         self.inner.list_with_delimiter(prefix)
     }
 
-    fn copy_opts<'s, 'a, 'b, 'f>(&'s self, from: &'a Path, to: &'b Path, options: CopyOptions) -> Boxed<'f, ()>
+    fn copy_opts<'s, 'a, 'b, 'f>(
+        &'s self,
+        from: &'a Path,
+        to: &'b Path,
+        options: CopyOptions,
+    ) -> Boxed<'f, ()>
     where
         's: 'f,
         'a: 'f,
@@ -169,7 +182,12 @@ impl ObjectStore for FailingStore {
         Box::pin(self.run("copy", self.inner.copy_opts(from, to, options)))
     }
 
-    fn rename_opts<'s, 'a, 'b, 'f>(&'s self, from: &'a Path, to: &'b Path, options: RenameOptions) -> Boxed<'f, ()>
+    fn rename_opts<'s, 'a, 'b, 'f>(
+        &'s self,
+        from: &'a Path,
+        to: &'b Path,
+        options: RenameOptions,
+    ) -> Boxed<'f, ()>
     where
         's: 'f,
         'a: 'f,

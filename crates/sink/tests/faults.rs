@@ -79,7 +79,8 @@ async fn a_failure_anywhere_leaves_old_or_new_and_the_next_run_mends_it() {
 
 /// Returns whether the run survived the failure, or `None` if it did not come to it.
 async fn one_failure(folder: &tempfile::TempDir, failure: Failure, at: i64) -> Option<bool> {
-    let disk: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
+    let disk: Arc<dyn ObjectStore> =
+        Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
     let lake = Lake::in_store(Arc::clone(&disk), "test");
     let data = folder.path().join(line_items("2025-07").data_path());
     let (old, new) = ([batch(20, 1)], [batch(30, 2), batch(5, 3)]);
@@ -96,14 +97,20 @@ async fn one_failure(folder: &tempfile::TempDir, failure: Failure, at: i64) -> O
     let new_bytes = std::fs::read(&data).unwrap();
     assert!(seen == old_bytes || seen == new_bytes, "{failure:?} at {at}: torn");
     let checked = lake.verify(|_| true).await.unwrap();
-    assert!(checked.iter().all(|checked| checked.findings.is_empty()), "{failure:?} at {at}: {checked:?}");
+    assert!(
+        checked.iter().all(|checked| checked.findings.is_empty()),
+        "{failure:?} at {at}: {checked:?}"
+    );
     let commits = lake.commits().await.unwrap();
     let last = commits.last().unwrap();
     assert_eq!(last.partitions[0].object.unwrap().rows, 35, "{failure:?} at {at}");
 
     let swept = Lake::open(folder.path().to_str().unwrap(), false).await.unwrap();
     swept.sweep(time(0) + chrono::TimeDelta::days(10_000)).await.unwrap();
-    assert!(files(folder.path()).iter().all(|(path, _)| !path.contains("staging")), "{failure:?} at {at}");
+    assert!(
+        files(folder.path()).iter().all(|(path, _)| !path.contains("staging")),
+        "{failure:?} at {at}"
+    );
     store.has_failed().then_some(result.is_ok())
 }
 

@@ -1,5 +1,5 @@
-use costlake_model::columns::{line_item_schema, quarantine_schema};
 use arrow::datatypes::{DataType, Schema};
+use costlake_model::columns::{line_item_schema, quarantine_schema};
 
 const DOCUMENT: &str = include_str!("../../../docs/format.md");
 

@@ -7,15 +7,15 @@ mod failing_store;
 #[cfg(test)]
 mod samples;
 
-/// `docs/format.md` says what the code does.
-#[cfg(test)]
-mod format_document;
 /// Every kind of damage is found, by `audit` and by `verify`.
 #[cfg(test)]
 mod damage;
 /// A run that fails at any operation leaves the old month or the new one, and the next run mends it.
 #[cfg(test)]
 mod faults;
+/// `docs/format.md` says what the code does.
+#[cfg(test)]
+mod format_document;
 /// Publishing, replacing, removing, committing, sweeping.
 #[cfg(test)]
 mod publishing;

@@ -3,14 +3,22 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use costlake_model::{Metric, Partition, Table};
-use costlake_sink::{Error, Lake, Outcome, OutcomeKind, PartitionAccount, Sha256Digest, Source, TableTotals};
+use costlake_sink::{
+    Error, Lake, Outcome, OutcomeKind, PartitionAccount, Sha256Digest, Source, TableTotals,
+};
 
-use crate::samples::{account, audited, batch, begin, ledger, line_items, new_lake, publish, published_facts, run, stage, time};
+use crate::samples::{
+    account, audited, batch, begin, ledger, line_items, new_lake, publish, published_facts, run,
+    stage, time,
+};
 
 #[tokio::test]
 async fn publishing_twice_changes_nothing() {
     let (folder, lake) = new_lake().await;
-    assert_eq!(run(&lake, "a", &[batch(100, 1)], 0).await.unwrap(), Outcome::Published { previous: None });
+    assert_eq!(
+        run(&lake, "a", &[batch(100, 1)], 0).await.unwrap(),
+        Outcome::Published { previous: None }
+    );
     let before = files(folder.path());
     assert_eq!(run(&lake, "b", &[batch(100, 1)], 1).await.unwrap(), Outcome::Unchanged);
     assert_eq!(files(folder.path()), before);
@@ -25,7 +33,8 @@ async fn a_partition_is_replaced_whole() {
     let outcome = run(&lake, "b", &[batch(120, 2)], 1).await.unwrap();
     assert_eq!(outcome, Outcome::Published { previous: Some(previous) });
     assert_eq!(published_facts(&lake, "2025-07").await.rows, 120);
-    let data: Vec<_> = files(folder.path()).into_iter().filter(|(path, _)| path.ends_with(".parquet")).collect();
+    let data: Vec<_> =
+        files(folder.path()).into_iter().filter(|(path, _)| path.ends_with(".parquet")).collect();
     assert_eq!(data.len(), 1);
     let commits = lake.commits().await.unwrap();
     assert_eq!(commits[1].partitions[0].previous, Some(previous.sha256));
@@ -41,7 +50,8 @@ async fn another_account_of_the_same_object_is_published() {
     let mut account = account(line_items("2025-07"), &rows, 1);
     let conservation = account.conservation.as_mut().unwrap();
     (conservation.records, conservation.quarantined.rows) = (101, 1);
-    let outcome = publication.publish(audited(&publication, &rows).await.unwrap(), account).await.unwrap();
+    let outcome =
+        publication.publish(audited(&publication, &rows).await.unwrap(), account).await.unwrap();
     assert!(matches!(outcome, Outcome::Published { previous: Some(_) }));
     assert_eq!(lake.status().await.unwrap()[0].quarantined_rows, 1);
 }
@@ -114,12 +124,22 @@ async fn records_of_a_newer_format_are_refused_and_damaged_ones_replaced() {
     let sound = fs::read_to_string(&path).unwrap();
 
     fs::write(&path, sound.replace("\"format_version\": 1", "\"format_version\": 2")).unwrap();
-    assert!(matches!(run(&lake, "b", &[batch(100, 1)], 1).await, Err(Error::FormatVersion { found: 2, .. })));
+    assert!(matches!(
+        run(&lake, "b", &[batch(100, 1)], 1).await,
+        Err(Error::FormatVersion { found: 2, .. })
+    ));
 
-    for (from, to) in [("\"metric\": \"actual\"", "\"metric\": \"amortized\""), ("\"difference\": \"0\"", "\"difference\": \"1\""), ("}", "")] {
+    for (from, to) in [
+        ("\"metric\": \"actual\"", "\"metric\": \"amortized\""),
+        ("\"difference\": \"0\"", "\"difference\": \"1\""),
+        ("}", ""),
+    ] {
         fs::write(&path, sound.replacen(from, to, 1)).unwrap();
         assert!(lake.manifest(&line_items("2025-07")).await.is_err(), "{from}");
-        assert_eq!(run(&lake, "c", &[batch(100, 1)], 2).await.unwrap(), Outcome::Published { previous: None });
+        assert_eq!(
+            run(&lake, "c", &[batch(100, 1)], 2).await.unwrap(),
+            Outcome::Published { previous: None }
+        );
     }
 }
 
@@ -132,9 +152,15 @@ async fn status_is_what_the_manifests_say() {
     }
     publication.commit(time(0)).await.unwrap();
     let status = lake.status().await.unwrap();
-    assert_eq!(status.iter().map(|s| s.partition.period.to_string()).collect::<Vec<_>>(), ["2025-06", "2025-07"]);
+    assert_eq!(
+        status.iter().map(|s| s.partition.period.to_string()).collect::<Vec<_>>(),
+        ["2025-06", "2025-07"]
+    );
     assert_eq!(status[0].rows, 100);
-    assert_eq!(status[0].cost_by_currency["EUR"], ledger(&[batch(100, 1)]).published.decimals["cost"].exact);
+    assert_eq!(
+        status[0].cost_by_currency["EUR"],
+        ledger(&[batch(100, 1)]).published.decimals["cost"].exact
+    );
     assert_eq!(status[0].published_at, time(0));
     assert_eq!(status[0].first_date, "2025-07-01".parse().ok());
 }
@@ -194,8 +220,14 @@ async fn lakes_open_where_they_are() {
     Lake::open(text, true).await.unwrap();
     Lake::open(&format!("file://{text}"), false).await.unwrap();
     fs::write(place.join("file"), "").unwrap();
-    assert!(matches!(Lake::open(&format!("{text}/file"), true).await, Err(Error::NotADirectory { .. })));
-    assert!(matches!(Lake::open("abfss://c@a.dfs.core.windows.net/lake", true).await, Err(Error::Location { .. })));
+    assert!(matches!(
+        Lake::open(&format!("{text}/file"), true).await,
+        Err(Error::NotADirectory { .. })
+    ));
+    assert!(matches!(
+        Lake::open("abfss://c@a.dfs.core.windows.net/lake", true).await,
+        Err(Error::Location { .. })
+    ));
 }
 
 #[tokio::test]
@@ -228,7 +260,12 @@ pub(crate) fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let name = path.to_str().unwrap().strip_prefix(folder.to_str().unwrap()).unwrap().to_owned();
+                let name = path
+                    .to_str()
+                    .unwrap()
+                    .strip_prefix(folder.to_str().unwrap())
+                    .unwrap()
+                    .to_owned();
                 found.push((name, fs::read(path).unwrap()));
             }
         }

@@ -13,7 +13,7 @@ use parquet::basic::Compression;
 use parquet::data_type::AsBytes;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
-use crate::samples::{begin, batch, line_items, new_lake, run, stage, time};
+use crate::samples::{batch, begin, line_items, new_lake, run, stage, time};
 
 #[tokio::test]
 async fn every_type_and_null_comes_back() {
@@ -22,8 +22,11 @@ async fn every_type_and_null_comes_back() {
     run(&lake, "a", &batches, 0).await.unwrap();
     let read = lake.read_table(&line_items("2025-07")).await.unwrap();
     let schema = line_item_schema();
-    let (written, read) = (concat_batches(&schema, &batches).unwrap(), concat_batches(&schema, &read).unwrap());
-    for ((field, written), read) in schema.fields().iter().zip(written.columns()).zip(read.columns()) {
+    let (written, read) =
+        (concat_batches(&schema, &batches).unwrap(), concat_batches(&schema, &read).unwrap());
+    for ((field, written), read) in
+        schema.fields().iter().zip(written.columns()).zip(read.columns())
+    {
         assert_eq!(written.data_type(), read.data_type(), "{field}");
         assert_eq!(&plain(written), &plain(read), "{field}");
     }
@@ -47,11 +50,19 @@ async fn columns_are_read_in_the_order_of_the_schema() {
     let expected = line_item_schema().project(&[0, 9, 60, 78]).unwrap();
     assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 150);
     for batch in &batches {
-        let names = |schema: &Schema| schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect::<Vec<_>>();
+        let names = |schema: &Schema| {
+            schema
+                .fields()
+                .iter()
+                .map(|f| (f.name().clone(), f.data_type().clone()))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(names(batch.schema_ref()), names(&expected));
     }
     let missing = lake.read_line_items(&line_items("2025-07"), &BTreeSet::from(["colour"])).await;
-    assert!(matches!(missing.err(), Some(Error::ColumnMissing { column, .. }) if column == "colour"));
+    assert!(
+        matches!(missing.err(), Some(Error::ColumnMissing { column, .. }) if column == "colour")
+    );
     let missing = lake.read_line_items(&line_items("2025-08"), &columns).await;
     assert!(matches!(missing.err(), Some(Error::PartitionMissing { .. })));
 }
@@ -74,7 +85,10 @@ async fn an_object_without_rows_has_the_schema() {
     let staged = stage(&publication, &[]).await.unwrap();
     assert_eq!((staged.facts().rows, staged.facts().row_groups), (0, 0));
     let metadata = footer(&lake, staged.path());
-    assert_eq!(metadata.file_metadata().schema_descr().num_columns(), line_item_schema().fields().len());
+    assert_eq!(
+        metadata.file_metadata().schema_descr().num_columns(),
+        line_item_schema().fields().len()
+    );
     publication.audit(staged, &TableTotals::default()).await.unwrap();
 }
 
@@ -87,16 +101,25 @@ async fn the_footer_says_what_readers_need() {
     assert_eq!(file.created_by(), Some("costlake version 0.1.0"));
     let pairs = file.key_value_metadata().unwrap();
     let keys: Vec<_> = pairs.iter().map(|pair| pair.key.as_str()).collect();
-    assert_eq!(keys, ["costlake.format_version", "costlake.source_digest", "costlake.rows", "costlake.decimals"]);
+    assert_eq!(
+        keys,
+        ["costlake.format_version", "costlake.source_digest", "costlake.rows", "costlake.decimals"]
+    );
     assert_eq!(pairs[2].value.as_deref(), Some("1500"));
-    let decimals: serde_json::Value = serde_json::from_str(pairs[3].value.as_ref().unwrap()).unwrap();
+    let decimals: serde_json::Value =
+        serde_json::from_str(pairs[3].value.as_ref().unwrap()).unwrap();
     assert!(decimals["cost"]["exact"].is_string());
     assert_eq!((metadata.num_row_groups(), file.num_rows()), (2, 1500));
     for chunk in metadata.row_group(0).columns() {
         assert!(matches!(chunk.compression(), Compression::ZSTD(_)), "{}", chunk.column_path());
         assert!(chunk.column_index_offset().is_some() && chunk.offset_index_offset().is_some());
     }
-    let subscription = metadata.row_group(0).columns().iter().find(|c| c.column_path().string() == "subscription_id").unwrap();
+    let subscription = metadata
+        .row_group(0)
+        .columns()
+        .iter()
+        .find(|c| c.column_path().string() == "subscription_id")
+        .unwrap();
     assert!(subscription.dictionary_page_offset().is_some());
 }
 
@@ -109,15 +132,22 @@ async fn decimal_statistics_are_there_and_right() {
     for name in costlake_model::columns::decimal_columns() {
         let at = line_item_schema().index_of(name).unwrap();
         let amounts = rows.column(at).as_any().downcast_ref::<Decimal128Array>().unwrap();
-        let (min, max) = (amounts.iter().flatten().min().unwrap(), amounts.iter().flatten().max().unwrap());
+        let (min, max) =
+            (amounts.iter().flatten().min().unwrap(), amounts.iter().flatten().max().unwrap());
         let statistics = metadata.row_group(0).column(at).statistics().unwrap();
         let number = |bytes: &[u8]| i128::from_be_bytes(bytes.try_into().unwrap());
         assert_eq!(number(statistics.min_bytes_opt().unwrap()), min, "{name}");
         assert_eq!(number(statistics.max_bytes_opt().unwrap()), max, "{name}");
         assert!(statistics.min_is_exact() && statistics.max_is_exact());
-        assert_eq!(statistics.null_count_opt(), Some(u64::try_from(arrow::array::Array::null_count(amounts)).unwrap()));
+        assert_eq!(
+            statistics.null_count_opt(),
+            Some(u64::try_from(arrow::array::Array::null_count(amounts)).unwrap())
+        );
         let pages = &metadata.column_index().unwrap()[0][at];
-        let parquet::file::page_index::column_index::ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(pages) = pages else {
+        let parquet::file::page_index::column_index::ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(
+            pages,
+        ) = pages
+        else {
             panic!("{name} has no page statistics");
         };
         let page_min = pages.min_values_iter().flatten().map(|v| number(v.as_bytes())).min();
@@ -149,7 +179,8 @@ async fn rollups_without_amounts_and_with_them_are_read_back() {
             scope: ScopeSlug::from_name("a"),
         };
         let tables = [table];
-        let staged = publication.stage_table(tables[0].schema(), &tables, Vec::new()).await.unwrap();
+        let staged =
+            publication.stage_table(tables[0].schema(), &tables, Vec::new()).await.unwrap();
         let audited = publication.audit(staged, &TableTotals::of_batches(&tables)).await.unwrap();
         let account = PartitionAccount::of_rollup(partition.clone(), Vec::new(), time(0));
         publication.publish(audited, account).await.unwrap();
@@ -161,5 +192,8 @@ async fn rollups_without_amounts_and_with_them_are_read_back() {
 
 fn footer(lake: &costlake_sink::Lake, path: &str) -> ParquetMetaData {
     let file = File::open(std::path::Path::new(lake.location()).join(path)).unwrap();
-    ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required).parse_and_finish(&file).unwrap()
+    ParquetMetaDataReader::new()
+        .with_page_index_policy(PageIndexPolicy::Required)
+        .parse_and_finish(&file)
+        .unwrap()
 }

@@ -52,15 +52,23 @@ fn column(field: &Field, rows: usize, seed: i64) -> ArrayRef {
     let value = |row: usize| i64::try_from(row).unwrap() * 31 + seed;
     let values = || (0..rows).map(|row| (!is_null(row)).then(|| value(row)));
     match field.data_type() {
-        DataType::Boolean => Arc::new(BooleanArray::from_iter(values().map(|v| v.map(|v| v % 2 == 0)))),
-        DataType::Date32 => {
-            Arc::new(Date32Array::from_iter(values().map(|v| v.map(|v| 20_270 + i32::try_from(v % 31).unwrap()))))
+        DataType::Boolean => {
+            Arc::new(BooleanArray::from_iter(values().map(|v| v.map(|v| v % 2 == 0))))
         }
-        DataType::Int32 => Arc::new(Int32Array::from_iter(values().map(|v| v.map(|v| i32::try_from(v % 7).unwrap())))),
+        DataType::Date32 => Arc::new(Date32Array::from_iter(
+            values().map(|v| v.map(|v| 20_270 + i32::try_from(v % 31).unwrap())),
+        )),
+        DataType::Int32 => Arc::new(Int32Array::from_iter(
+            values().map(|v| v.map(|v| i32::try_from(v % 7).unwrap())),
+        )),
         DataType::Int64 => Arc::new(Int64Array::from_iter(values())),
         DataType::Decimal128(precision, scale) => {
             let amounts = values().map(|v| v.map(amount));
-            Arc::new(Decimal128Array::from_iter(amounts).with_precision_and_scale(*precision, *scale).unwrap())
+            Arc::new(
+                Decimal128Array::from_iter(amounts)
+                    .with_precision_and_scale(*precision, *scale)
+                    .unwrap(),
+            )
         }
         _ => dictionary(field.name(), values()),
     }
@@ -84,12 +92,11 @@ fn dictionary(name: &str, values: impl Iterator<Item = Option<i64>>) -> ArrayRef
 /// The account of some batches as of one blob.
 pub(crate) fn ledger(batches: &[RecordBatch]) -> Ledger {
     let totals = TableTotals::of_batches(batches);
-    let name = |column: &String| costlake_model::columns::decimal_columns().find(|name| name == column).unwrap();
-    let decimals = totals.decimals.iter().map(|(column, totals)| (name(column), *totals)).collect();
-    let published = RowTotals {
-        rows: totals.rows,
-        decimals,
+    let name = |column: &String| {
+        costlake_model::columns::decimal_columns().find(|name| name == column).unwrap()
     };
+    let decimals = totals.decimals.iter().map(|(column, totals)| (name(column), *totals)).collect();
+    let published = RowTotals { rows: totals.rows, decimals };
     Ledger {
         bytes: 1000,
         records: totals.rows,
@@ -120,7 +127,10 @@ pub(crate) fn source() -> Source {
 }
 
 /// Stages batches, each as a row group.
-pub(crate) async fn stage(publication: &Publication, batches: &[RecordBatch]) -> Result<StagedObject, costlake_sink::Error> {
+pub(crate) async fn stage(
+    publication: &Publication,
+    batches: &[RecordBatch],
+) -> Result<StagedObject, costlake_sink::Error> {
     let encoder = RowGroupEncoder::new(line_item_schema()).unwrap();
     let mut writer = publication.object_writer(line_item_schema()).await?;
     for batch in batches {
@@ -129,7 +139,10 @@ pub(crate) async fn stage(publication: &Publication, batches: &[RecordBatch]) ->
     writer.finish(footer_metadata(&source(), &TableTotals::of_batches(batches))?).await
 }
 
-pub(crate) async fn audited(publication: &Publication, batches: &[RecordBatch]) -> Result<AuditedObject, costlake_sink::Error> {
+pub(crate) async fn audited(
+    publication: &Publication,
+    batches: &[RecordBatch],
+) -> Result<AuditedObject, costlake_sink::Error> {
     let staged = stage(publication, batches).await?;
     publication.audit(staged, &TableTotals::of_batches(batches)).await
 }
@@ -145,7 +158,12 @@ pub(crate) async fn publish(
 }
 
 /// A whole run that publishes one month.
-pub(crate) async fn run(lake: &Lake, run: &str, batches: &[RecordBatch], day: u32) -> Result<Outcome, costlake_sink::Error> {
+pub(crate) async fn run(
+    lake: &Lake,
+    run: &str,
+    batches: &[RecordBatch],
+    day: u32,
+) -> Result<Outcome, costlake_sink::Error> {
     let publication = begin(lake, run, day);
     let outcome = publish(&publication, "2025-07", batches, day).await?;
     publication.commit(time(day)).await?;
@@ -161,8 +179,5 @@ pub(crate) fn totals_of(rows: u64, column: &str, text: &str) -> TableTotals {
     let mut tally = DecimalTally::default();
     tally.add(ExactDecimal::parse(text.as_bytes()).unwrap());
     let decimals: [(String, DecimalTotals); 1] = [(column.to_owned(), tally.totals())];
-    TableTotals {
-        rows,
-        decimals: decimals.into(),
-    }
+    TableTotals { rows, decimals: decimals.into() }
 }

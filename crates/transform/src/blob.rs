@@ -270,11 +270,7 @@ fn without_line_end(line: &[u8]) -> &[u8] {
 }
 
 fn check_encoding(text: &[u8], is_last: bool) -> Result<(), Error> {
-    let found = |found: &str| {
-        Err(Error::Encoding {
-            found: found.to_owned(),
-        })
-    };
+    let found = |found: &str| Err(Error::Encoding { found: found.to_owned() });
     if text.len() < 4 && !is_last {
         return Ok(());
     }
@@ -295,10 +291,7 @@ fn check_encoding(text: &[u8], is_last: bool) -> Result<(), Error> {
         [b'<', ..] => "an HTML page",
         _ => return Ok(()),
     };
-    Err(Error::Markup {
-        what,
-        start: printable(start, 40),
-    })
+    Err(Error::Markup { what, start: printable(start, 40) })
 }
 
 fn header_names(line: &[u8]) -> Result<Vec<String>, Error> {
@@ -313,9 +306,7 @@ fn header_names(line: &[u8]) -> Result<Vec<String>, Error> {
         RecordReader::new(line, field_count).read(1, &mut table, &mut malformed);
     }
     if table.len() == 0 {
-        return Err(Error::NoHeader {
-            start: printable(line, 60),
-        });
+        return Err(Error::NoHeader { start: printable(line, 60) });
     }
     let mut scratch = Vec::new();
     (0..field_count)

@@ -83,7 +83,9 @@ pub enum Error {
         cause: String,
     },
     /// A sum that does not fit 38 digits, or differs from its control sum.
-    #[error("rollup `{rollup}`, measure `{measure}`: {found} does not equal the control sum {expected}")]
+    #[error(
+        "rollup `{rollup}`, measure `{measure}`: {found} does not equal the control sum {expected}"
+    )]
     ControlSum {
         /// The rollup.
         rollup: String,
@@ -107,10 +109,16 @@ impl Error {
     /// What the user can do about it, where there is something.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Markup { .. } => Some("the source answered with a web page: check the link, the proxy and the sign-in"),
+            Self::Markup { .. } => Some(
+                "the source answered with a web page: check the link, the proxy and the sign-in",
+            ),
             Self::Encoding { .. } => Some("save the file as UTF-8"),
-            Self::MissingColumns { missing } if missing.iter().any(|m| m.starts_with("billing_currency")) => {
-                Some("files of 2019 and of the retired usage API have no currency: give it with --currency")
+            Self::MissingColumns { missing }
+                if missing.iter().any(|m| m.starts_with("billing_currency")) =>
+            {
+                Some(
+                    "files of 2019 and of the retired usage API have no currency: give it with --currency",
+                )
             }
             Self::MissingColumns { .. } | Self::NoHeader { .. } => {
                 Some("`costlake schema FILE` shows what each header maps to")
@@ -118,7 +126,9 @@ impl Error {
             Self::RecordTooLong { .. } | Self::UnclosedQuote { .. } => {
                 Some("the file was cut or damaged on its way: fetch it again")
             }
-            Self::RepeatedHeader { .. } => Some("convert the original files, not their concatenation"),
+            Self::RepeatedHeader { .. } => {
+                Some("convert the original files, not their concatenation")
+            }
             _ => None,
         }
     }

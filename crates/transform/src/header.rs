@@ -79,9 +79,7 @@ impl Binding {
         }
         if bound.len() < 3 {
             let start = headers.iter().take(4).cloned().collect::<Vec<_>>().join(",");
-            return Err(Error::NoHeader {
-                start: printable(start.as_bytes(), 60),
-            });
+            return Err(Error::NoHeader { start: printable(start.as_bytes(), 60) });
         }
         check_required(&bound, has_currency)?;
         Ok(Self {
@@ -149,11 +147,7 @@ fn check_required(bound: &BTreeMap<&'static str, usize>, has_currency: bool) -> 
         .filter(|column| lacks(column.presence) && !bound.contains_key(column.name))
         .map(|column| format!("{} ({})", column.name, usual_headers(column.name)))
         .collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::MissingColumns { missing })
-    }
+    if missing.is_empty() { Ok(()) } else { Err(Error::MissingColumns { missing }) }
 }
 
 fn usual_headers(column: &str) -> &'static str {
@@ -171,10 +165,7 @@ impl Generation {
         let keys: Vec<String> = headers.iter().map(|header| aliases::header_key(header)).collect();
         let has = |key: &str| keys.iter().any(|other| other == key);
         let all = |sought: &[&str]| sought.iter().all(|key| has(key));
-        let is = |kind, version| Self {
-            kind,
-            version: Some(version),
-        };
+        let is = |kind, version| Self { kind, version: Some(version) };
         if has("storeserviceidentifier") {
             is("ea-usage", "v3")
         } else if all(&["exchangeratepricingtobilling", "costinbillingcurrency"]) {
@@ -190,10 +181,7 @@ impl Generation {
         } else if all(&["costinbillingcurrency", "invoicesectionname", "paygprice"]) {
             is("ea", Self::ea_version(&keys, &has))
         } else {
-            Self {
-                kind: "other",
-                version: None,
-            }
+            Self { kind: "other", version: None }
         }
     }
 
@@ -236,7 +224,9 @@ mod tests {
 
     #[test]
     fn known_pairs_are_told_apart_and_others_refused() {
-        let binding = bind("Date,Cost,Currency,SubscriptionId,SubscriptionGuid,ResourceLocation,Location").unwrap();
+        let binding =
+            bind("Date,Cost,Currency,SubscriptionId,SubscriptionGuid,ResourceLocation,Location")
+                .unwrap();
         let field = |name| {
             let column = source_position(name).unwrap();
             binding.columns.iter().find(|bound| bound.column == column).map(|bound| bound.field)

@@ -23,9 +23,7 @@ impl Month {
 
     /// Returns the month a day lies in.
     pub fn of(day: NaiveDate) -> Self {
-        Self {
-            first: day.with_day(1).unwrap_or(day),
-        }
+        Self { first: day.with_day(1).unwrap_or(day) }
     }
 
     /// Returns this month and the ones after it, `count` in all.
@@ -35,22 +33,12 @@ impl Month {
 
     /// Returns the month `count` months later.
     pub fn plus(self, count: u32) -> Self {
-        Self {
-            first: self
-                .first
-                .checked_add_months(Months::new(count))
-                .unwrap_or(NaiveDate::MAX),
-        }
+        Self { first: self.first.checked_add_months(Months::new(count)).unwrap_or(NaiveDate::MAX) }
     }
 
     /// Returns the month `count` months earlier.
     pub fn minus(self, count: u32) -> Self {
-        Self {
-            first: self
-                .first
-                .checked_sub_months(Months::new(count))
-                .unwrap_or(NaiveDate::MIN),
-        }
+        Self { first: self.first.checked_sub_months(Months::new(count)).unwrap_or(NaiveDate::MIN) }
     }
 
     /// Returns the first day.
@@ -71,12 +59,7 @@ impl Month {
 
 impl fmt::Display for Month {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{:04}{:02}",
-            self.first.year(),
-            self.first.month()
-        )
+        write!(formatter, "{:04}{:02}", self.first.year(), self.first.month())
     }
 }
 
@@ -108,11 +91,7 @@ impl DayText {
         let month = Month::of(day);
         Self {
             date: us_date(day),
-            period: format!(
-                "{},{}",
-                us_date(month.first_day()),
-                us_date(month.last_day())
-            ),
+            period: format!("{},{}", us_date(month.first_day()), us_date(month.last_day())),
         }
     }
 }

@@ -153,15 +153,7 @@ const fn terms(
     start_day: u32,
     cancelled_day: Option<u32>,
 ) -> Terms {
-    Terms {
-        kind,
-        payment,
-        utilisation,
-        name,
-        share_trillionths,
-        start_day,
-        cancelled_day,
-    }
+    Terms { kind, payment, utilisation, name, share_trillionths, start_day, cancelled_day }
 }
 
 const TERM_MONTHS: u32 = 12;
@@ -201,16 +193,11 @@ impl Commitment {
             units,
             share: Decimal::new(i128::from(terms.share_trillionths), 12),
             start,
-            end: terms
-                .cancellation(config.first_month)
-                .or(term_end)
-                .unwrap_or(NaiveDate::MAX),
+            end: terms.cancellation(config.first_month).or(term_end).unwrap_or(NaiveDate::MAX),
             term_end,
             purchase_row: texts.purchase(config, organization, purchaser),
             purchase_department: organization.department_of(purchaser),
-            covered: (0..units)
-                .map(|unit| texts.covered(config, organization, unit))
-                .collect(),
+            covered: (0..units).map(|unit| texts.covered(config, organization, unit)).collect(),
             unused: texts.unused(config),
         }
     }
@@ -250,9 +237,7 @@ impl Commitment {
 
     /// Returns the row of a day's unused hours, which only amortized cost shows. Fully used, it shows 0 or is missing.
     pub(super) fn unused(&self, seed: u64, day: NaiveDate) -> Option<(&Template, Charge)> {
-        let used: u64 = (0..self.units)
-            .map(|unit| self.used_microhours(seed, day, unit))
-            .sum();
+        let used: u64 = (0..self.units).map(|unit| self.used_microhours(seed, day, unit)).sum();
         let unused = self.units * MICROHOURS_PER_DAY - used;
         let is_shown = unused > 0 || self.terms.kind == Kind::Reservation;
         is_shown.then(|| (&self.unused, Charge::of(hours(unused), self.share)))
@@ -277,22 +262,12 @@ impl Commitment {
 
     fn purchase(&self, frequency: &str, hours: i128) -> Booking {
         let price = self.share.times(Decimal::new(hours, 0));
-        self.book(
-            "Purchase",
-            frequency,
-            price,
-            Decimal::new(i128::from(self.units), 0),
-        )
+        self.book("Purchase", frequency, price, Decimal::new(i128::from(self.units), 0))
     }
 
     fn refund(&self, hours: i128) -> Booking {
         let price = self.share.times(Decimal::new(hours, 0));
-        self.book(
-            "Refund",
-            "OneTime",
-            price,
-            Decimal::new(i128::from(self.units), 0).negated(),
-        )
+        self.book("Refund", "OneTime", price, Decimal::new(i128::from(self.units), 0).negated())
     }
 
     fn book(
@@ -367,10 +342,7 @@ impl Texts {
     }
 
     fn reservation_order_path(&self) -> String {
-        format!(
-            "/providers/Microsoft.Capacity/reservationOrders/{}/reservations/",
-            self.order
-        )
+        format!("/providers/Microsoft.Capacity/reservationOrders/{}/reservations/", self.order)
     }
 
     /// The columns that say which commitment a row belongs to.
@@ -400,8 +372,7 @@ impl Texts {
     ) -> Row {
         let mut row = self.row(config);
         organization.describe(purchaser, &mut row);
-        row.set(Column::ProductName, self.order_name.as_str())
-            .set(Column::PartNumber, "AAD-31817");
+        row.set(Column::ProductName, self.order_name.as_str()).set(Column::PartNumber, "AAD-31817");
         match self.terms.kind {
             Kind::Reservation => row
                 .set(Column::ReservationId, self.order.as_str())
@@ -445,10 +416,7 @@ impl Texts {
         if self.terms.kind == Kind::SavingsPlan {
             row.set(Column::PayGPrice, LIST_PRICE);
         }
-        Covered {
-            subscription,
-            template: Template::new(&row),
-        }
+        Covered { subscription, template: Template::new(&row) }
     }
 
     fn additional_info(&self) -> String {

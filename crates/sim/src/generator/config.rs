@@ -53,10 +53,7 @@ impl EnrollmentConfig {
     #[must_use]
     pub fn with_total_rows(self, rows: u64) -> Self {
         let rows_per_month = rows.div_ceil(u64::from(self.month_count.max(1)));
-        Self {
-            rows_per_month,
-            ..self
-        }
+        Self { rows_per_month, ..self }
     }
 
     /// Returns the months with data, in order.
@@ -66,8 +63,7 @@ impl EnrollmentConfig {
 
     /// Returns the month a report covers when the request names none: the open one, else the last.
     pub fn current_month(&self) -> Month {
-        self.open_month
-            .unwrap_or(self.first_month.plus(self.month_count.saturating_sub(1)))
+        self.open_month.unwrap_or(self.first_month.plus(self.month_count.saturating_sub(1)))
     }
 
     /// Returns how many days of a month a revision shows.
@@ -90,9 +86,7 @@ impl EnrollmentConfig {
 
     /// Returns the day in the middle of a month on which one department gets its new name.
     pub(super) fn renaming_day(&self) -> NaiveDate {
-        let month = self
-            .first_month
-            .plus(self.month_count.saturating_sub(1).min(1));
+        let month = self.first_month.plus(self.month_count.saturating_sub(1).min(1));
         month.first_day() + chrono::Days::new(10)
     }
 }
@@ -120,15 +114,9 @@ impl Settling {
     ) -> Self {
         if config.open_month != Some(month) {
             let restated = config.restate_closed == Some(month) && revision > 0;
-            return if restated {
-                Self::Restated
-            } else {
-                Self::Settled
-            };
+            return if restated { Self::Restated } else { Self::Settled };
         }
-        let first_shown = day_of_month
-            .saturating_sub(FIRST_OPEN_DAYS)
-            .div_ceil(DAYS_PER_REVISION);
+        let first_shown = day_of_month.saturating_sub(FIRST_OPEN_DAYS).div_ceil(DAYS_PER_REVISION);
         match revision.saturating_sub(first_shown) {
             0 => Self::Fresh,
             1 => Self::Adjusted,

@@ -9,10 +9,7 @@ pub(super) struct Decimal {
 
 impl Decimal {
     /// Zero.
-    pub(super) const ZERO: Self = Self {
-        mantissa: 0,
-        scale: 0,
-    };
+    pub(super) const ZERO: Self = Self { mantissa: 0, scale: 0 };
 
     /// Returns `mantissa / 10^scale`.
     pub(super) const fn new(mantissa: i128, scale: u32) -> Self {
@@ -35,11 +32,7 @@ impl Decimal {
             return self;
         }
         let unit = 10i128.pow(self.scale - digits);
-        let half = if self.mantissa < 0 {
-            -unit / 2
-        } else {
-            unit / 2
-        };
+        let half = if self.mantissa < 0 { -unit / 2 } else { unit / 2 };
         Self::new((self.mantissa + half) / unit, digits)
     }
 
@@ -50,11 +43,8 @@ impl Decimal {
         }
         let magnitude = self.mantissa.unsigned_abs();
         let unit = 10u128.pow(self.scale);
-        let (whole, fraction) = if magnitude < unit {
-            (0, magnitude)
-        } else {
-            (magnitude / unit, magnitude % unit)
-        };
+        let (whole, fraction) =
+            if magnitude < unit { (0, magnitude) } else { (magnitude / unit, magnitude % unit) };
         write_digits(whole, 1, out);
         if self.scale > 0 {
             out.push(b'.');
@@ -123,10 +113,7 @@ mod tests {
     fn writes_every_digit() {
         assert_eq!(padded(0, 0), "0");
         assert_eq!(padded(-5, 2), "-0.05");
-        assert_eq!(
-            padded(72_922_557_592_391_990_000, 28),
-            "0.0000000072922557592391990000"
-        );
+        assert_eq!(padded(72_922_557_592_391_990_000, 28), "0.0000000072922557592391990000");
         assert_eq!(
             padded(12_345_678_901_234_567_890_123_456_789, 24),
             "12345.678901234567890123456789"

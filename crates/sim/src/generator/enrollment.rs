@@ -26,12 +26,7 @@ impl Enrollment {
         let organization = Organization::invent(&config);
         let lines = invent_lines(&config, &organization);
         let commitments = invent_commitments(&config, &organization);
-        Self {
-            config,
-            organization,
-            lines,
-            commitments,
-        }
+        Self { config, organization, lines, commitments }
     }
 
     /// Returns what it was made from.
@@ -106,29 +101,13 @@ impl<'a> DayPage<'a> {
         let mut random = self.random(original);
         let lines = &self.enrollment.lines;
         let line = &lines[to_index((original + self.rotation()) % lines.len() as u64)];
-        let department = self
-            .enrollment
-            .organization
-            .department_of(line.subscription);
-        if !self
-            .filter
-            .admits(&self.enrollment.organization, line.subscription)
-        {
+        let department = self.enrollment.organization.department_of(line.subscription);
+        if !self.filter.admits(&self.enrollment.organization, line.subscription) {
             return false;
         }
         let charge = line_charge(line, &mut random);
-        let spelling = if random.below(9) == 0 {
-            Spelling::Capitals
-        } else {
-            Spelling::Created
-        };
-        line.template.write(
-            &self.departments[department],
-            &self.text,
-            spelling,
-            &charge,
-            out,
-        );
+        let spelling = if random.below(9) == 0 { Spelling::Capitals } else { Spelling::Created };
+        line.template.write(&self.departments[department], &self.text, spelling, &charge, out);
         true
     }
 
@@ -140,13 +119,7 @@ impl<'a> DayPage<'a> {
             return 0;
         };
         let department = &self.departments[booking.department];
-        booking.template.write(
-            department,
-            &self.text,
-            Spelling::Created,
-            &booking.charge,
-            out,
-        );
+        booking.template.write(department, &self.text, Spelling::Created, &booking.charge, out);
         1
     }
 
@@ -157,14 +130,8 @@ impl<'a> DayPage<'a> {
             if self.filter.admits(organization, covered.subscription) {
                 let department =
                     &self.departments[organization.department_of(covered.subscription)];
-                let charge = if self.metric == Metric::ActualCost {
-                    charge.free()
-                } else {
-                    charge
-                };
-                covered
-                    .template
-                    .write(department, &self.text, Spelling::Created, &charge, out);
+                let charge = if self.metric == Metric::ActualCost { charge.free() } else { charge };
+                covered.template.write(department, &self.text, Spelling::Created, &charge, out);
                 rows += 1;
             }
         });
@@ -179,13 +146,7 @@ impl<'a> DayPage<'a> {
         else {
             return 0;
         };
-        template.write(
-            UNASSIGNED.as_bytes(),
-            &self.text,
-            Spelling::Created,
-            &charge,
-            out,
-        );
+        template.write(UNASSIGNED.as_bytes(), &self.text, Spelling::Created, &charge, out);
         1
     }
 
@@ -193,22 +154,10 @@ impl<'a> DayPage<'a> {
         if !self.filter.admits_enrollment_rows() {
             return 0;
         }
-        let extras = extras(
-            &self.enrollment.config,
-            &self.enrollment.organization,
-            self.day,
-        );
+        let extras = extras(&self.enrollment.config, &self.enrollment.organization, self.day);
         for extra in &extras {
-            let department = extra
-                .department
-                .map_or(&[][..], |number| &self.departments[number]);
-            extra.template.write(
-                department,
-                &self.text,
-                Spelling::Created,
-                &extra.charge,
-                out,
-            );
+            let department = extra.department.map_or(&[][..], |number| &self.departments[number]);
+            extra.template.write(department, &self.text, Spelling::Created, &extra.charge, out);
         }
         extras.len() as u64
     }
@@ -224,23 +173,13 @@ impl<'a> DayPage<'a> {
     }
 
     fn random(&self, number: u64) -> Random {
-        let version = if is(RESTATED, number) {
-            self.settling as u64
-        } else {
-            0
-        };
-        Random::at(
-            self.enrollment.config.seed,
-            &[11, self.day_number(), number, version],
-        )
+        let version = if is(RESTATED, number) { self.settling as u64 } else { 0 };
+        Random::at(self.enrollment.config.seed, &[11, self.day_number(), number, version])
     }
 
     /// Where the day starts in the list of lines, so that small data sets reach all of them.
     fn rotation(&self) -> u64 {
-        let rows = self
-            .enrollment
-            .config
-            .rows_of_day(Month::of(self.day), self.day.day());
+        let rows = self.enrollment.config.rows_of_day(Month::of(self.day), self.day.day());
         self.day_number() * rows
     }
 
@@ -262,8 +201,5 @@ fn line_charge(line: &Line, random: &mut Random) -> Charge {
         1 => exact.rounded(4),
         _ => exact,
     };
-    Charge {
-        padded: style == 2,
-        ..Charge::of(quantity, line.price)
-    }
+    Charge { padded: style == 2, ..Charge::of(quantity, line.price) }
 }

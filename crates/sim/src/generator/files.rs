@@ -42,10 +42,7 @@ impl GenerateConfig {
     /// Returns a configuration with closed months only: about `rows` rows per metric, both metrics, three parts a month.
     pub fn new(out_dir: impl Into<PathBuf>, rows: u64) -> Self {
         Self {
-            enrollment: EnrollmentConfig {
-                open_month: None,
-                ..EnrollmentConfig::default()
-            },
+            enrollment: EnrollmentConfig { open_month: None, ..EnrollmentConfig::default() },
             rows,
             revision: 0,
             metrics: vec![Metric::ActualCost, Metric::AmortizedCost],
@@ -156,10 +153,8 @@ fn plan_reports(config: &GenerateConfig, enrollment: &Enrollment) -> Vec<Report>
     let mut reports = Vec::new();
     for metric in &config.metrics {
         for month in config.enrollment.months() {
-            let selection = Selection {
-                revision: config.revision,
-                ..Selection::month(*metric, month)
-            };
+            let selection =
+                Selection { revision: config.revision, ..Selection::month(*metric, month) };
             reports.push(Report {
                 metric: *metric,
                 month,
@@ -181,18 +176,12 @@ fn write_part(
     let write = || -> io::Result<BlobSize> {
         let mut file = File::create(&path)?;
         enrollment.write_blob(&report.blobs[part], |bytes| {
-            progress(Progress {
-                bytes: bytes.len() as u64,
-                rows: 0,
-            });
+            progress(Progress { bytes: bytes.len() as u64, rows: 0 });
             file.write_all(bytes)
         })
     };
     let size = write().map_err(|source| write_error(&path, source))?;
-    progress(Progress {
-        bytes: 0,
-        rows: size.rows,
-    });
+    progress(Progress { bytes: 0, rows: size.rows });
     Ok(GeneratedFile {
         path,
         metric: report.metric,
@@ -289,8 +278,5 @@ fn run_info(config: &GenerateConfig, report: &Report) -> serde_json::Value {
 }
 
 fn write_error(path: &Path, source: io::Error) -> GenerateError {
-    GenerateError::Write {
-        path: path.to_owned(),
-        source,
-    }
+    GenerateError::Write { path: path.to_owned(), source }
 }

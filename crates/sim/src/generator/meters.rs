@@ -49,12 +49,7 @@ pub(super) struct Region {
 pub(super) const REGIONS: &[Region] = &[
     region("EUWest", "westeurope", "EU West", 0),
     region("westeurope", "westeurope", "EU West", 0),
-    region(
-        "DE West Central",
-        "germanywestcentral",
-        "DE West Central",
-        37,
-    ),
+    region("DE West Central", "germanywestcentral", "DE West Central", 37),
     region("CH North", "switzerlandnorth", "CH North", 113),
     region("US East 2", "eastus2", "US East 2", 7),
     region("northeurope", "northeurope", "EU North", 11),
@@ -66,12 +61,7 @@ const fn region(
     billed: &'static str,
     surcharge_thousandths: u64,
 ) -> Region {
-    Region {
-        spelled,
-        normalized,
-        billed,
-        surcharge_thousandths,
-    }
+    Region { spelled, normalized, billed, surcharge_thousandths }
 }
 
 const fn meter(
@@ -82,15 +72,7 @@ const fn meter(
     pricing: Pricing,
 ) -> Meter {
     let [category, sub_category, name] = names;
-    Meter {
-        category,
-        sub_category,
-        name,
-        unit,
-        price_billionths,
-        most_thousandths,
-        pricing,
-    }
+    Meter { category, sub_category, name, unit, price_billionths, most_thousandths, pricing }
 }
 
 use Pricing::{Marketplace, OnDemand, Spot};
@@ -111,11 +93,7 @@ pub(super) const SERVICES: &[Service] = &[
                 OnDemand,
             ),
             meter(
-                [
-                    "Bandwidth",
-                    "Rtn Preference: MGN",
-                    "Standard Data Transfer Out",
-                ],
+                ["Bandwidth", "Rtn Preference: MGN", "Standard Data Transfer Out"],
                 "1 GB",
                 79_481_337,
                 90_000,
@@ -145,11 +123,7 @@ pub(super) const SERVICES: &[Service] = &[
                 Spot,
             ),
             meter(
-                [
-                    "Virtual Machines Licenses",
-                    "Windows Server",
-                    "8 vCPU VM License",
-                ],
+                ["Virtual Machines Licenses", "Windows Server", "8 vCPU VM License"],
                 "1 Hour",
                 0,
                 24_000,
@@ -172,11 +146,7 @@ pub(super) const SERVICES: &[Service] = &[
                 OnDemand,
             ),
             meter(
-                [
-                    "Storage",
-                    "Standard SSD Managed Disks",
-                    "E10 LRS Disk Operations",
-                ],
+                ["Storage", "Standard SSD Managed Disks", "E10 LRS Disk Operations"],
                 "10K",
                 1_903_117,
                 50_000,
@@ -229,11 +199,7 @@ pub(super) const SERVICES: &[Service] = &[
         additional_info: r#"{"vCores":4,"ServiceType":"GP_Gen5_4","AHB":null,"Nested":"{\"tier\":\"GeneralPurpose\",\"zone\":[1,2]}"}"#,
         meters: &[
             meter(
-                [
-                    "SQL Database",
-                    "Single/Elastic Pool General Purpose - Compute Gen5",
-                    "vCore",
-                ],
+                ["SQL Database", "Single/Elastic Pool General Purpose - Compute Gen5", "vCore"],
                 "1 Hour",
                 252_216_900,
                 96_000,
@@ -295,13 +261,7 @@ pub(super) const SERVICES: &[Service] = &[
         prefix: "kv",
         family: "Security",
         additional_info: "",
-        meters: &[meter(
-            ["Key Vault", "", "Operations"],
-            "10K",
-            28_974_311,
-            1_200,
-            OnDemand,
-        )],
+        meters: &[meter(["Key Vault", "", "Operations"], "10K", 28_974_311, 1_200, OnDemand)],
     },
     Service {
         namespace: "microsoft.operationalinsights",
@@ -331,13 +291,7 @@ pub(super) const SERVICES: &[Service] = &[
                 900_000,
                 OnDemand,
             ),
-            meter(
-                ["Functions", "", "Standard Total Executions"],
-                "10",
-                1_932,
-                400_000,
-                OnDemand,
-            ),
+            meter(["Functions", "", "Standard Total Executions"], "10", 1_932, 400_000, OnDemand),
         ],
     },
     Service {
@@ -346,12 +300,6 @@ pub(super) const SERVICES: &[Service] = &[
         prefix: "saas",
         family: "Compute",
         additional_info: "",
-        meters: &[meter(
-            ["", "", "Ingested events"],
-            "1",
-            41_500_000,
-            30_000,
-            Marketplace,
-        )],
+        meters: &[meter(["", "", "Ingested events"], "1", 41_500_000, 30_000, Marketplace)],
     },
 ];

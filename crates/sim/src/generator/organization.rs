@@ -81,11 +81,7 @@ impl Organization {
         let accounts = invent_accounts(config.seed, departments.len());
         let subscription_count = to_index((config.rows_per_month / 10_000).clamp(24, 240));
         let subscriptions = invent_subscriptions(config.seed, &accounts, subscription_count);
-        Self {
-            departments,
-            accounts,
-            subscriptions,
-        }
+        Self { departments, accounts, subscriptions }
     }
 
     /// Returns the department of a subscription, an index into `departments`.
@@ -95,10 +91,7 @@ impl Organization {
 
     /// Returns the rendered InvoiceSectionName field of each department on a day.
     pub(super) fn names_on(&self, day: NaiveDate) -> Vec<Vec<u8>> {
-        self.departments
-            .iter()
-            .map(|department| rendered_field(department.name_on(day)))
-            .collect()
+        self.departments.iter().map(|department| rendered_field(department.name_on(day))).collect()
     }
 
     /// Fills the columns that follow from the paying subscription.
@@ -111,10 +104,7 @@ impl Organization {
             .set(Column::AccountName, account.name.as_str())
             .set(Column::AccountOwnerId, account.owner.as_str())
             .set(Column::AccountId, account.id.as_str())
-            .set(
-                Column::InvoiceSectionId,
-                self.departments[account.department].id.as_str(),
-            );
+            .set(Column::InvoiceSectionId, self.departments[account.department].id.as_str());
     }
 }
 
@@ -147,9 +137,7 @@ fn invent_accounts(seed: u64, department_count: usize) -> Vec<Account> {
             department: number % department_count,
         }
     };
-    (0..department_count * ACCOUNTS_PER_DEPARTMENT)
-        .map(account)
-        .collect()
+    (0..department_count * ACCOUNTS_PER_DEPARTMENT).map(account).collect()
 }
 
 fn invent_subscriptions(seed: u64, accounts: &[Account], count: usize) -> Vec<Subscription> {

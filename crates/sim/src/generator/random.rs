@@ -7,11 +7,7 @@ pub(super) struct Random(u64);
 impl Random {
     /// Starts the stream that belongs to a place, such as (seed, purpose, day, row).
     pub(super) fn at(seed: u64, place: &[u64]) -> Self {
-        Self(
-            place
-                .iter()
-                .fold(seed, |state, part| mix(state ^ mix(*part))),
-        )
+        Self(place.iter().fold(seed, |state, part| mix(state ^ mix(*part))))
     }
 
     /// Returns the next 64 bits.

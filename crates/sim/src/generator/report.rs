@@ -171,10 +171,7 @@ impl Enrollment {
     }
 
     fn slices(&self, selection: &Selection) -> Vec<Slice> {
-        let days = selection
-            .from
-            .iter_days()
-            .take_while(|day| *day <= selection.to);
+        let days = selection.from.iter_days().take_while(|day| *day <= selection.to);
         days.filter(|day| self.is_visible(*day, selection.revision))
             .flat_map(|day| self.slices_of(day))
             .collect()
@@ -192,10 +189,7 @@ impl Enrollment {
         let rows = self.config().rows_of_day(Month::of(day), day.day());
         let starts = (0..rows.max(1)).step_by(to_index(ROWS_PER_SLICE));
         starts
-            .map(|start| Slice {
-                day,
-                numbers: start..(start + ROWS_PER_SLICE).min(rows),
-            })
+            .map(|start| Slice { day, numbers: start..(start + ROWS_PER_SLICE).min(rows) })
             .collect()
     }
 }
@@ -256,10 +250,7 @@ mod tests {
     /// The same bytes on every machine; a change of this digest changes every data set made from a seed.
     #[test]
     fn a_small_report_has_the_same_bytes_everywhere() {
-        let config = EnrollmentConfig {
-            rows_per_month: 500,
-            ..EnrollmentConfig::default()
-        };
+        let config = EnrollmentConfig { rows_per_month: 500, ..EnrollmentConfig::default() };
         let enrollment = Enrollment::new(config);
         let selection = Selection::month(Metric::AmortizedCost, enrollment.config().first_month);
         let blob = enrollment.render_blob(&enrollment.plan(&selection, 1)[0]);

@@ -43,11 +43,7 @@ pub(super) fn invent_lines(config: &EnrollmentConfig, organization: &Organizatio
     while lines.len() < wanted {
         let resource = Resource::invent(config, organization, number, neighbours);
         lines.extend(
-            resource
-                .service
-                .meters
-                .iter()
-                .map(|meter| resource.line(config, organization, meter)),
+            resource.service.meters.iter().map(|meter| resource.line(config, organization, meter)),
         );
         number += 1;
     }
@@ -104,11 +100,7 @@ impl Resource {
             group: format!("rg-{application}-{:02}", block.below(40)),
             tags: tags(&mut random, &name),
             name,
-            allocation_rule: if number % 37 == 5 {
-                "Shared platform, by headcount"
-            } else {
-                ""
-            },
+            allocation_rule: if number % 37 == 5 { "Shared platform, by headcount" } else { "" },
         }
     }
 
@@ -162,32 +154,19 @@ impl Resource {
     fn describe_meter(&self, seed: u64, meter: &Meter, list_price: u64, row: &mut Row) {
         row.set(Column::UnitOfMeasure, meter.unit);
         if meter.pricing == Pricing::Marketplace {
-            row.set(
-                Column::ProductName,
-                format!("Fabrikam Insight\u{a0}Cloud - {}", meter.name),
-            )
-            .set(Column::PublisherType, "Marketplace")
-            .set(Column::PublisherName, "Fabrikam, Inc.")
-            .set(Column::PlanName, "standard-monthly")
-            .set(Column::PricingModel, "OnDemand")
-            .set(Column::IsAzureCreditEligible, "False");
+            row.set(Column::ProductName, format!("Fabrikam Insight\u{a0}Cloud - {}", meter.name))
+                .set(Column::PublisherType, "Marketplace")
+                .set(Column::PublisherName, "Fabrikam, Inc.")
+                .set(Column::PlanName, "standard-monthly")
+                .set(Column::PricingModel, "OnDemand")
+                .set(Column::IsAzureCreditEligible, "False");
             return;
         }
-        let mut random = Random::at(
-            seed,
-            &[5, meter.price_billionths, self.region.surcharge_thousandths],
-        );
+        let mut random =
+            Random::at(seed, &[5, meter.price_billionths, self.region.surcharge_thousandths]);
         let list_price = Decimal::new(i128::from(list_price), PRICE_SCALE).to_text();
-        let product = [
-            meter.category,
-            meter.sub_category,
-            meter.name,
-            self.region.billed,
-        ];
-        let product: Vec<&str> = product
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect();
+        let product = [meter.category, meter.sub_category, meter.name, self.region.billed];
+        let product: Vec<&str> = product.into_iter().filter(|part| !part.is_empty()).collect();
         row.set(Column::ProductName, product.join(" - "))
             .set(Column::MeterCategory, meter.category)
             .set(Column::MeterSubCategory, meter.sub_category)
@@ -206,11 +185,7 @@ impl Resource {
             .set(Column::PayGPrice, list_price)
             .set(
                 Column::PricingModel,
-                if meter.pricing == Pricing::Spot {
-                    "Spot"
-                } else {
-                    "OnDemand"
-                },
+                if meter.pricing == Pricing::Spot { "Spot" } else { "OnDemand" },
             );
     }
 }
@@ -221,15 +196,11 @@ fn quantity_scale(most_thousandths: u64, price_mantissa: u64) -> u32 {
         let most = u128::from(most_thousandths) * 10u128.pow(scale - 3);
         most < 1 << 63 && most * u128::from(price_mantissa) < LARGEST_MANTISSA
     };
-    (3..=MOST_QUANTITY_SCALE)
-        .rev()
-        .find(|scale| fits(*scale))
-        .unwrap_or(3)
+    (3..=MOST_QUANTITY_SCALE).rev().find(|scale| fits(*scale)).unwrap_or(3)
 }
 
-const APPLICATIONS: &[&str] = &[
-    "shop", "crm", "billing", "etl", "portal", "search", "iot", "bi", "hub", "sso",
-];
+const APPLICATIONS: &[&str] =
+    &["shop", "crm", "billing", "etl", "portal", "search", "iot", "bi", "hub", "sso"];
 
 /// Tags as EA files have them: JSON members without the braces around them.
 fn tags(random: &mut Random, name: &str) -> String {

@@ -95,9 +95,7 @@ pub(super) struct Row {
 impl Row {
     /// Returns a row of empty fields.
     pub(super) fn new() -> Self {
-        Self {
-            fields: vec![String::new(); COLUMNS.len()],
-        }
+        Self { fields: vec![String::new(); COLUMNS.len()] }
     }
 
     /// Sets one field.
@@ -107,10 +105,7 @@ impl Row {
     }
 
     fn range(&self, first: Column, last: Column, out: &mut Vec<u8>) {
-        for (number, field) in self.fields[first as usize..=last as usize]
-            .iter()
-            .enumerate()
-        {
+        for (number, field) in self.fields[first as usize..=last as usize].iter().enumerate() {
             if number > 0 {
                 out.push(b',');
             }
@@ -125,9 +120,7 @@ impl Row {
 
 /// Appends a field, quoted only when RFC 4180 needs it.
 fn write_field(field: &str, out: &mut Vec<u8>) {
-    let needs_quotes = field
-        .bytes()
-        .any(|byte| matches!(byte, b'"' | b',' | b'\r' | b'\n'));
+    let needs_quotes = field.bytes().any(|byte| matches!(byte, b'"' | b',' | b'\r' | b'\n'));
     if !needs_quotes {
         out.extend_from_slice(field.as_bytes());
         return;
@@ -174,22 +167,12 @@ pub(super) struct Charge {
 impl Charge {
     /// Returns the charge of a quantity at a price.
     pub(super) fn of(quantity: Decimal, effective_price: Decimal) -> Self {
-        Self {
-            quantity,
-            effective_price,
-            cost: quantity.times(effective_price),
-            padded: false,
-        }
+        Self { quantity, effective_price, cost: quantity.times(effective_price), padded: false }
     }
 
     /// Returns the same quantity at no cost, as actual cost shows usage covered by a commitment.
     pub(super) fn free(self) -> Self {
-        Self {
-            effective_price: Decimal::ZERO,
-            cost: Decimal::ZERO,
-            padded: false,
-            ..self
-        }
+        Self { effective_price: Decimal::ZERO, cost: Decimal::ZERO, padded: false, ..self }
     }
 }
 
@@ -214,47 +197,29 @@ impl Template {
     pub(super) fn new(row: &Row) -> Self {
         let mut builder = TemplateBuilder::default();
         builder.segment(|out| {
-            comma_between(out, |out| {
-                row.range(Column::AccountName, Column::SubscriptionName, out)
-            })
+            comma_between(out, |out| row.range(Column::AccountName, Column::SubscriptionName, out))
         });
         builder.segment(|out| row.field(Column::ResourceGroup, out));
         builder.segment(|out| {
-            write_field(
-                &row.fields[Column::ResourceGroup as usize].to_uppercase(),
-                out,
-            )
+            write_field(&row.fields[Column::ResourceGroup as usize].to_uppercase(), out)
         });
         builder.segment(|out| comma_between(out, |out| row.field(Column::ResourceLocation, out)));
         builder.segment(|out| {
-            comma_between(out, |out| {
-                row.range(Column::ProductName, Column::UnitOfMeasure, out)
-            })
+            comma_between(out, |out| row.range(Column::ProductName, Column::UnitOfMeasure, out))
         });
         builder.segment(|out| {
-            comma_between(out, |out| {
-                row.range(Column::CostCenter, Column::ConsumedService, out)
-            })
+            comma_between(out, |out| row.range(Column::CostCenter, Column::ConsumedService, out))
         });
         builder.segment(|out| row.field(Column::ResourceId, out));
         builder.segment(|out| {
-            write_field(
-                &with_group_in_capitals(&row.fields[Column::ResourceId as usize]),
-                out,
-            )
+            write_field(&with_group_in_capitals(&row.fields[Column::ResourceId as usize]), out)
         });
         builder.segment(|out| {
-            comma_between(out, |out| {
-                row.range(Column::Tags, Column::BillingCurrencyCode, out)
-            })
+            comma_between(out, |out| row.range(Column::Tags, Column::BillingCurrencyCode, out))
         });
         builder.segment(|out| {
             out.push(b',');
-            row.range(
-                Column::BillingProfileId,
-                Column::ResourceLocationNormalized,
-                out,
-            );
+            row.range(Column::BillingProfileId, Column::ResourceLocationNormalized, out);
             out.extend_from_slice(b"\r\n");
         });
         builder.finish()
@@ -285,11 +250,7 @@ impl Template {
     }
 
     fn segment(&self, number: usize) -> &[u8] {
-        let start = if number == 0 {
-            0
-        } else {
-            self.ends[number - 1]
-        };
+        let start = if number == 0 { 0 } else { self.ends[number - 1] };
         &self.text[start as usize..self.ends[number] as usize]
     }
 }
@@ -303,17 +264,13 @@ struct TemplateBuilder {
 impl TemplateBuilder {
     fn segment(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.text);
-        self.ends
-            .push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
     fn finish(self) -> Template {
         let mut ends = [0; SEGMENTS];
         ends.copy_from_slice(&self.ends);
-        Template {
-            text: self.text.into_boxed_slice(),
-            ends,
-        }
+        Template { text: self.text.into_boxed_slice(), ends }
     }
 }
 
@@ -384,10 +341,7 @@ mod tests {
             (16, "0.5"),
             (17, "6.1728394506"),
         ];
-        for (column, text) in gaps
-            .into_iter()
-            .chain([(42, "07/01/2025"), (43, "07/31/2025")])
-        {
+        for (column, text) in gaps.into_iter().chain([(42, "07/01/2025"), (43, "07/31/2025")]) {
             expected[column] = text.to_owned();
         }
         assert_eq!(line, expected.join(",") + "\r\n");

@@ -52,9 +52,7 @@ pub(super) async fn publish(
     valid_till: DateTime<Utc>,
 ) -> Link {
     let path = format!("/blobs/{CONTAINER}/{report}_{number}.csv");
-    lock(&simulator.blobs)
-        .plans
-        .insert(path.clone(), plan.clone());
+    lock(&simulator.blobs).plans.insert(path.clone(), plan.clone());
     let blob = fetch(simulator, &path, plan.clone()).await;
     let expiry = azure_time(valid_till);
     let query = url::form_urlencoded::Serializer::new(String::new())
@@ -64,10 +62,7 @@ pub(super) async fn publish(
         .append_pair("sp", "r")
         .append_pair("sig", &link_signature(simulator, &path, &expiry))
         .finish();
-    Link {
-        url: format!("{}{path}?{query}", simulator.origin),
-        bytes: blob.content.len() as u64,
-    }
+    Link { url: format!("{}{path}?{query}", simulator.origin), bytes: blob.content.len() as u64 }
 }
 
 /// Answers `GET` and `HEAD` of a blob.
@@ -111,11 +106,7 @@ fn content_reply(call: &Call, blob: &Blob) -> Response {
         Some((start, end)) => {
             let end = end.min(length - 1);
             let part = typed_reply(206, "text/csv", blob.content.slice(start..=end));
-            with_header(
-                part,
-                "content-range",
-                &format!("bytes {start}-{end}/{length}"),
-            )
+            with_header(part, "content-range", &format!("bytes {start}-{end}/{length}"))
         }
     };
     let response = with_header(response, "etag", &blob.etag);
@@ -127,11 +118,7 @@ fn content_reply(call: &Call, blob: &Blob) -> Response {
 fn parse_range(range: &str) -> Option<(usize, usize)> {
     let (start, end) = range.strip_prefix("bytes=")?.split_once('-')?;
     let start = start.parse().ok()?;
-    let end = if end.is_empty() {
-        usize::MAX
-    } else {
-        end.parse().ok()?
-    };
+    let end = if end.is_empty() { usize::MAX } else { end.parse().ok()? };
     (start <= end).then_some((start, end))
 }
 
@@ -163,23 +150,15 @@ async fn fetch(simulator: &Arc<Simulator>, path: &str, plan: BlobPlan) -> Blob {
 
 impl Blob {
     fn new(content: Vec<u8>) -> Self {
-        let digest: String = Sha256::digest(&content)[..7]
-            .iter()
-            .map(|byte| format!("{byte:02X}"))
-            .collect();
-        Self {
-            content: content.into(),
-            etag: format!("\"0x8{digest}\""),
-        }
+        let digest: String =
+            Sha256::digest(&content)[..7].iter().map(|byte| format!("{byte:02X}")).collect();
+        Self { content: content.into(), etag: format!("\"0x8{digest}\"") }
     }
 }
 
 impl BlobStore {
     fn cached(&self, path: &str) -> Option<Blob> {
-        self.rendered
-            .iter()
-            .find(|(name, _)| name == path)
-            .map(|(_, blob)| blob.clone())
+        self.rendered.iter().find(|(name, _)| name == path).map(|(_, blob)| blob.clone())
     }
 
     fn keep(&mut self, path: &str, blob: Blob) {

@@ -63,11 +63,7 @@ pub(super) fn router(simulator: Arc<Simulator>) -> Router {
 
 async fn dispatch(State(simulator): State<Arc<Simulator>>, request: Request) -> Response {
     let Some(call) = read(request).await else {
-        return replies::arm_error(
-            413,
-            "RequestEntityTooLarge",
-            "The request body is too large.",
-        );
+        return replies::arm_error(413, "RequestEntityTooLarge", "The request body is too large.");
     };
     let lower = call.path.to_ascii_lowercase();
     if let Some(command) = lower.strip_prefix("/_simulator/") {
@@ -116,10 +112,7 @@ fn classify(lower_path: &str) -> RouteKind {
         RouteKind::Blob
     } else if lower_path.ends_with(reports::SUBMIT_SUFFIX) {
         RouteKind::Submit
-    } else if reports::POLL_MARKS
-        .iter()
-        .any(|mark| lower_path.contains(mark))
-    {
+    } else if reports::POLL_MARKS.iter().any(|mark| lower_path.contains(mark)) {
         RouteKind::Poll
     } else {
         RouteKind::Other
@@ -151,19 +144,13 @@ async fn route(
 }
 
 fn not_found() -> Response {
-    replies::arm_error(
-        404,
-        "NotFound",
-        "The resource or the provider operation does not exist.",
-    )
+    replies::arm_error(404, "NotFound", "The resource or the provider operation does not exist.")
 }
 
 fn add_request_id(simulator: &Simulator, response: &mut Response) {
     for name in ["x-ms-request-id", "x-ms-correlation-request-id"] {
         if let Ok(value) = simulator.new_id().parse() {
-            response
-                .headers_mut()
-                .insert(header::HeaderName::from_static(name), value);
+            response.headers_mut().insert(header::HeaderName::from_static(name), value);
         }
     }
 }

@@ -127,15 +127,9 @@ const PAGE: &str = "<!DOCTYPE html><html><head><title>Bad gateway</title></head>
 /// Returns the reply that comes instead of the proper one.
 pub(super) fn instead(action: &Action) -> Response {
     match action {
-        Action::Reply {
-            status,
-            headers,
-            body,
-        } => {
+        Action::Reply { status, headers, body } => {
             let reply = typed_reply(*status, "application/json; charset=utf-8", body.clone());
-            headers.iter().fold(reply, |reply, (name, value)| {
-                with_header(reply, name, value)
-            })
+            headers.iter().fold(reply, |reply, (name, value)| with_header(reply, name, value))
         }
         Action::Html { status } => typed_reply(*status, "text/html", PAGE),
         _ => typed_reply(200, "", broken_body()),
@@ -152,22 +146,14 @@ pub(super) async fn damage(
         Action::Truncate { bytes } => {
             cut(response, bytes, |_rest| stream::once(broken_soon()).boxed()).await
         }
-        Action::Stall {
-            seconds,
-            after_bytes: 0,
-        } => {
+        Action::Stall { seconds, after_bytes: 0 } => {
             pause(simulator, seconds).await;
             response
         }
-        Action::Stall {
-            seconds,
-            after_bytes,
-        } => {
+        Action::Stall { seconds, after_bytes } => {
             let simulator = simulator.clone();
-            cut(response, after_bytes, |rest| {
-                stream::once(later(simulator, seconds, rest)).boxed()
-            })
-            .await
+            cut(response, after_bytes, |rest| stream::once(later(simulator, seconds, rest)).boxed())
+                .await
         }
         _ => response,
     }
@@ -205,12 +191,8 @@ async fn cut(
     then: impl FnOnce(Bytes) -> stream::BoxStream<'static, io::Result<Bytes>>,
 ) -> Response {
     let (mut parts, body) = response.into_parts();
-    let content = axum::body::to_bytes(body, usize::MAX)
-        .await
-        .unwrap_or_default();
-    parts
-        .headers
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(content.len()));
+    let content = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(content.len()));
     let first = content.slice(..bytes.min(content.len()));
     let rest = content.slice(first.len()..);
     let start = stream::once(async move { Ok(first) });

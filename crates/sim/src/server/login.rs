@@ -14,9 +14,8 @@ use std::collections::HashMap;
 
 /// Hands out a token for `grant_type=client_credentials`.
 pub(super) fn token(simulator: &Simulator, call: &Call) -> Response {
-    let form: HashMap<String, String> = url::form_urlencoded::parse(&call.body)
-        .into_owned()
-        .collect();
+    let form: HashMap<String, String> =
+        url::form_urlencoded::parse(&call.body).into_owned().collect();
     match refusal(simulator, &call.path, &form) {
         Some(refusal) => refusal.reply(simulator),
         None => grant(simulator),
@@ -32,11 +31,9 @@ pub(super) fn check(simulator: &Simulator, call: &Call) -> Result<(), Refused> {
     let token = authorization.strip_prefix("Bearer ").unwrap_or_default();
     match lock(&simulator.tokens).get(token) {
         Some(expiry) if *expiry > Utc::now() => Ok(()),
-        Some(_) => Err(unauthorized(
-            simulator,
-            "ExpiredAuthenticationToken",
-            "The access token expired.",
-        )),
+        Some(_) => {
+            Err(unauthorized(simulator, "ExpiredAuthenticationToken", "The access token expired."))
+        }
         None => Err(unauthorized(
             simulator,
             "InvalidAuthenticationToken",
@@ -59,12 +56,7 @@ fn refuse(
     code: u32,
     message: impl Into<String>,
 ) -> Option<Refusal> {
-    Some(Refusal {
-        status,
-        error,
-        code,
-        message: message.into(),
-    })
+    Some(Refusal { status, error, code, message: message.into() })
 }
 
 fn refusal(simulator: &Simulator, path: &str, form: &HashMap<String, String>) -> Option<Refusal> {
@@ -72,12 +64,7 @@ fn refusal(simulator: &Simulator, path: &str, form: &HashMap<String, String>) ->
     let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let tenant = path.split('/').nth(1).unwrap_or_default();
     if !tenant.eq_ignore_ascii_case(&credentials.tenant_id) {
-        return refuse(
-            400,
-            "invalid_request",
-            90_002,
-            format!("Tenant '{tenant}' not found."),
-        );
+        return refuse(400, "invalid_request", 90_002, format!("Tenant '{tenant}' not found."));
     }
     for name in ["grant_type", "client_id", "scope"] {
         if field(name).is_empty() {
@@ -87,10 +74,8 @@ fn refusal(simulator: &Simulator, path: &str, form: &HashMap<String, String>) ->
         }
     }
     if field("grant_type") != "client_credentials" {
-        let message = format!(
-            "The app requested an unsupported grant type '{}'.",
-            field("grant_type")
-        );
+        let message =
+            format!("The app requested an unsupported grant type '{}'.", field("grant_type"));
         return refuse(400, "unsupported_grant_type", 70_003, message);
     }
     if !field("client_id").eq_ignore_ascii_case(&credentials.client_id) {
@@ -101,12 +86,7 @@ fn refusal(simulator: &Simulator, path: &str, form: &HashMap<String, String>) ->
         return refuse(400, "unauthorized_client", 700_016, message);
     }
     if field("client_secret") != credentials.client_secret {
-        return refuse(
-            401,
-            "invalid_client",
-            7_000_215,
-            "Invalid client secret provided.",
-        );
+        return refuse(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
     }
     scope_refusal(simulator, field("scope"))
 }
@@ -170,10 +150,7 @@ fn grant(simulator: &Simulator) -> Response {
         "uti": simulator.new_id(),
     }));
     let unsigned = format!("{head}.{claims}");
-    let token = format!(
-        "{unsigned}.{}",
-        URL_SAFE_NO_PAD.encode(simulator.signature(&unsigned))
-    );
+    let token = format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(simulator.signature(&unsigned)));
     lock(&simulator.tokens).insert(token.clone(), expiry);
     let seconds = lifetime.as_secs();
     let body = json!({
@@ -188,9 +165,5 @@ fn unauthorized(simulator: &Simulator, code: &str, message: &str) -> Refused {
         "Bearer authorization_uri=\"{}/{tenant}\", error=\"invalid_token\", error_description=\"{message}\"",
         simulator.origin
     );
-    Box::new(with_header(
-        arm_error(401, code, message),
-        "www-authenticate",
-        &challenge,
-    ))
+    Box::new(with_header(arm_error(401, code, message), "www-authenticate", &challenge))
 }

@@ -149,9 +149,7 @@ impl Server {
     pub async fn start(config: ServerConfig) -> Result<Self, ServerError> {
         let port = config.port;
         let listen_error = |source| ServerError::Listen { port, source };
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .await
-            .map_err(listen_error)?;
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let simulator = Arc::new(Simulator::new(config, format!("http://{address}")));
         let until = simulator.clone();
@@ -159,11 +157,7 @@ impl Server {
         let serve =
             axum::serve(listener, app).with_graceful_shutdown(async move { until.stopped().await });
         let task = tokio::spawn(async move { serve.await });
-        Ok(Self {
-            address,
-            simulator,
-            task,
-        })
+        Ok(Self { address, simulator, task })
     }
 
     /// Returns where it listens.
@@ -188,15 +182,9 @@ impl Server {
             ("AZURE_TENANT_ID", credentials.tenant_id),
             ("AZURE_CLIENT_ID", credentials.client_id),
             ("AZURE_CLIENT_SECRET", credentials.client_secret),
-            (
-                "COSTLAKE_DEMO_BILLING_ACCOUNT",
-                config.enrollment.enrollment_number.clone(),
-            ),
+            ("COSTLAKE_DEMO_BILLING_ACCOUNT", config.enrollment.enrollment_number.clone()),
         ];
-        pairs
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// Waits until someone asks it to stop through the control plane.

@@ -15,10 +15,7 @@ pub(super) fn json_reply(status: u16, body: &Value) -> Response {
 
 /// Returns `{"error": {"code", "message"}}`, as all ARM errors look.
 pub(super) fn arm_error(status: u16, code: &str, message: &str) -> Response {
-    json_reply(
-        status,
-        &json!({ "error": { "code": code, "message": message } }),
-    )
+    json_reply(status, &json!({ "error": { "code": code, "message": message } }))
 }
 
 /// Returns an error as Azure Storage writes it.
@@ -26,11 +23,7 @@ pub(super) fn storage_error(status: u16, code: &str, message: &str) -> Response 
     let body = format!(
         "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
     );
-    with_header(
-        typed_reply(status, "application/xml", body),
-        "x-ms-error-code",
-        code,
-    )
+    with_header(typed_reply(status, "application/xml", body), "x-ms-error-code", code)
 }
 
 /// Returns a reply without body.
@@ -48,9 +41,7 @@ pub(super) fn typed_reply(
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if !media_type.is_empty() {
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
     response
 }

@@ -104,10 +104,7 @@ pub(super) async fn poll(
         Err(refused) => return *refused,
     };
     if let Some(Action::FailedReport { code, message }) = fault {
-        operation.outcome = Outcome::Failed {
-            code: code.clone(),
-            message: message.clone(),
-        };
+        operation.outcome = Outcome::Failed { code: code.clone(), message: message.clone() };
         operation.polls_left = 0;
     }
     let reply = if operation.polls_left > 0 {
@@ -128,9 +125,8 @@ fn accept(
     expire_tokens(simulator, fault);
     login::check(simulator, call)?;
     let api_version = check_api_version(call)?;
-    let scope_path = call.path[..call.path.len() - SUBMIT_SUFFIX.len()]
-        .trim_matches('/')
-        .to_owned();
+    let scope_path =
+        call.path[..call.path.len() - SUBMIT_SUFFIX.len()].trim_matches('/').to_owned();
     let scope = scopes::resolve(simulator, &scope_path)?;
     let request = request_body::parse(&call.body, &simulator.config.enrollment)?;
     let selection = Selection {
@@ -140,9 +136,7 @@ fn accept(
         to: request.days.1,
         revision: simulator.revision.load(Ordering::Relaxed),
     };
-    let plans = simulator
-        .enrollment
-        .plan(&selection, simulator.config.blobs_per_report);
+    let plans = simulator.enrollment.plan(&selection, simulator.config.blobs_per_report);
     Ok(Operation {
         id: simulator.new_id(),
         scope_path,
@@ -157,10 +151,9 @@ fn accept(
 
 fn outcome(plans: Vec<BlobPlan>, fault: Option<&Action>) -> Outcome {
     match fault {
-        Some(Action::FailedReport { code, message }) => Outcome::Failed {
-            code: code.clone(),
-            message: message.clone(),
-        },
+        Some(Action::FailedReport { code, message }) => {
+            Outcome::Failed { code: code.clone(), message: message.clone() }
+        }
         Some(Action::NoDataFound) => Outcome::NoData,
         _ if plans.is_empty() => Outcome::NoData,
         _ => Outcome::Blobs(plans),
@@ -171,13 +164,8 @@ fn find(simulator: &Simulator, call: &Call, fault: Option<&Action>) -> Result<Op
     expire_tokens(simulator, fault);
     login::check(simulator, call)?;
     check_api_version(call)?;
-    let id = call
-        .path
-        .trim_end_matches('/')
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let id =
+        call.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let operation = lock(&simulator.operations).get(&id).cloned();
     let operation = operation
         .ok_or_else(|| Box::new(arm_error(404, "NotFound", "The report was not found.")))?;
@@ -195,9 +183,7 @@ fn find(simulator: &Simulator, call: &Call, fault: Option<&Action>) -> Result<Op
 fn expire_tokens(simulator: &Simulator, fault: Option<&Action>) {
     if matches!(fault, Some(Action::ExpireTokens)) {
         let now = Utc::now();
-        lock(&simulator.tokens)
-            .values_mut()
-            .for_each(|expiry| *expiry = now);
+        lock(&simulator.tokens).values_mut().for_each(|expiry| *expiry = now);
     }
 }
 
@@ -206,20 +192,12 @@ fn check_api_version(call: &Call) -> Result<String, Refused> {
         Some(version) if API_VERSIONS.contains(&version.as_str()) => Ok(version.clone()),
         Some(version) => {
             let message = format!("The api-version '{version}' is invalid or not supported.");
-            Err(Box::new(arm_error(
-                400,
-                "InvalidApiVersionParameter",
-                &message,
-            )))
+            Err(Box::new(arm_error(400, "InvalidApiVersionParameter", &message)))
         }
         None => {
             let message =
                 "The api-version query parameter (?api-version=) is required for all requests.";
-            Err(Box::new(arm_error(
-                400,
-                "MissingApiVersionParameter",
-                message,
-            )))
+            Err(Box::new(arm_error(400, "MissingApiVersionParameter", message)))
         }
     }
 }
@@ -234,11 +212,7 @@ fn accepted(simulator: &Simulator, operation: &Operation) -> Response {
         operation.session_token
     );
     let retry_after = simulator.config.retry_after_seconds.to_string();
-    with_header(
-        with_header(empty_reply(202), "location", &location),
-        "retry-after",
-        &retry_after,
-    )
+    with_header(with_header(empty_reply(202), "location", &location), "retry-after", &retry_after)
 }
 
 async fn complete(
@@ -255,10 +229,7 @@ async fn complete(
         Outcome::NoData => json_reply(200, &joined(head, json!({ "status": "NoDataFound" }))),
         Outcome::Failed { code, message } => {
             let error = json!({ "code": code, "message": message });
-            json_reply(
-                200,
-                &joined(head, json!({ "status": "Failed", "error": error })),
-            )
+            json_reply(200, &joined(head, json!({ "status": "Failed", "error": error })))
         }
         Outcome::Blobs(plans) => {
             let signed = sign_links(simulator, operation, &plans, fault).await;
@@ -279,20 +250,14 @@ async fn sign_links(
     fault: Option<&Action>,
 ) -> SignedLinks {
     let born_expired = matches!(fault, Some(Action::ExpireLinks));
-    if let (Some(signed), LinkRenewal::Never, false) = (
-        &operation.links,
-        simulator.config.link_renewal,
-        born_expired,
-    ) {
+    if let (Some(signed), LinkRenewal::Never, false) =
+        (&operation.links, simulator.config.link_renewal, born_expired)
+    {
         return signed.clone();
     }
     let now = Utc::now();
     let lifetime = simulator.config.link_lifetime.unwrap_or(A_YEAR);
-    let valid_till = if born_expired {
-        now - Duration::from_secs(1)
-    } else {
-        now + lifetime
-    };
+    let valid_till = if born_expired { now - Duration::from_secs(1) } else { now + lifetime };
     let mut links = Vec::new();
     for (number, plan) in plans.iter().enumerate() {
         links.push(blobs::publish(simulator, &operation.id, number, plan, valid_till).await);

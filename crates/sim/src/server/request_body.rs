@@ -45,11 +45,8 @@ struct TimePeriod {
 pub(super) fn parse(body: &[u8], enrollment: &EnrollmentConfig) -> Result<ReportRequest, Refused> {
     let body: Body = serde_json::from_slice(body).map_err(|_| bad_request(INVALID))?;
     let metric = parse_metric(body.metric.as_deref()).ok_or_else(|| bad_request(INVALID))?;
-    let periods = [
-        body.time_period.is_some(),
-        body.billing_period.is_some(),
-        body.invoice_id.is_some(),
-    ];
+    let periods =
+        [body.time_period.is_some(), body.billing_period.is_some(), body.invoice_id.is_some()];
     if periods.into_iter().filter(|given| *given).count() > 1 {
         return Err(bad_request(TOO_MANY_PERIODS));
     }
@@ -102,9 +99,7 @@ fn check_age(start: NaiveDate, enrollment: &EnrollmentConfig) -> Result<(), Refu
         return Ok(());
     }
     let before_oldest = oldest.pred_opt().unwrap_or(oldest);
-    Err(bad_request(&format!(
-        "Start date must be after {before_oldest}"
-    )))
+    Err(bad_request(&format!("Start date must be after {before_oldest}")))
 }
 
 fn bad_request(message: &str) -> Refused {

@@ -17,34 +17,16 @@ use axum::response::Response;
 /// Reads a scope path and checks that the caller may see it.
 pub(super) fn resolve(simulator: &Simulator, path: &str) -> Result<Scope, Refused> {
     let lower = path.to_ascii_lowercase();
-    let segments: Vec<&str> = lower
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .collect();
-    let own = simulator
-        .config
-        .enrollment
-        .enrollment_number
-        .to_ascii_lowercase();
+    let segments: Vec<&str> = lower.split('/').filter(|segment| !segment.is_empty()).collect();
+    let own = simulator.config.enrollment.enrollment_number.to_ascii_lowercase();
     let scope = match segments.as_slice() {
-        [
-            "providers",
-            "microsoft.billing",
-            "billingaccounts",
-            enrollment,
-            ..,
-        ] if *enrollment != own => {
+        ["providers", "microsoft.billing", "billingaccounts", enrollment, ..]
+            if *enrollment != own =>
+        {
             return Err(Box::new(forbidden(simulator, path)));
         }
         ["providers", "microsoft.billing", "billingaccounts", _] => Scope::Enrollment,
-        [
-            "providers",
-            "microsoft.billing",
-            "billingaccounts",
-            _,
-            kind,
-            id,
-        ]
+        ["providers", "microsoft.billing", "billingaccounts", _, kind, id]
         | ["providers", "microsoft.billing", kind, id] => {
             part(kind, id).ok_or_else(|| Box::new(unsupported(path)))?
         }
@@ -69,18 +51,15 @@ fn part(kind: &str, id: &str) -> Option<Scope> {
 fn exists(organization: &Organization, scope: &Scope) -> bool {
     match scope {
         Scope::Enrollment => true,
-        Scope::Department(id) => organization
-            .departments
-            .iter()
-            .any(|department| department.id == *id),
-        Scope::EnrollmentAccount(id) => organization
-            .accounts
-            .iter()
-            .any(|account| account.id == *id),
-        Scope::Subscription(id) => organization
-            .subscriptions
-            .iter()
-            .any(|subscription| subscription.id == *id),
+        Scope::Department(id) => {
+            organization.departments.iter().any(|department| department.id == *id)
+        }
+        Scope::EnrollmentAccount(id) => {
+            organization.accounts.iter().any(|account| account.id == *id)
+        }
+        Scope::Subscription(id) => {
+            organization.subscriptions.iter().any(|subscription| subscription.id == *id)
+        }
     }
 }
 
@@ -104,16 +83,12 @@ fn unsupported(path: &str) -> Response {
 fn unknown(scope: &Scope) -> Response {
     match scope {
         Scope::Enrollment => arm_error(404, "NotFound", "The billing account was not found."),
-        Scope::Department(id) => arm_error(
-            404,
-            "NotFound",
-            &format!("The department '{id}' was not found."),
-        ),
-        Scope::EnrollmentAccount(id) => arm_error(
-            404,
-            "NotFound",
-            &format!("The enrollment account '{id}' was not found."),
-        ),
+        Scope::Department(id) => {
+            arm_error(404, "NotFound", &format!("The department '{id}' was not found."))
+        }
+        Scope::EnrollmentAccount(id) => {
+            arm_error(404, "NotFound", &format!("The enrollment account '{id}' was not found."))
+        }
         Scope::Subscription(id) => arm_error(
             404,
             "SubscriptionNotFound",

@@ -101,11 +101,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Prints a time as Azure does, with seven fraction digits.
 pub(super) fn azure_time(time: DateTime<Utc>) -> String {
-    format!(
-        "{}.{:07}Z",
-        time.format("%Y-%m-%dT%H:%M:%S"),
-        time.timestamp_subsec_nanos() / 100
-    )
+    format!("{}.{:07}Z", time.format("%Y-%m-%dT%H:%M:%S"), time.timestamp_subsec_nanos() / 100)
 }
 
 fn sign(key: &[u8], text: &[u8]) -> [u8; 32] {
@@ -146,11 +142,8 @@ impl RequestLog {
 
     /// Returns `{"counts": {"token": 1, ...}, "requests": [...]}`.
     pub(super) fn to_json(&self) -> Value {
-        let counts: BTreeMap<&str, u64> = self
-            .counts
-            .iter()
-            .map(|(kind, count)| (kind.name(), *count))
-            .collect();
+        let counts: BTreeMap<&str, u64> =
+            self.counts.iter().map(|(kind, count)| (kind.name(), *count)).collect();
         json!({ "counts": counts, "requests": self.requests })
     }
 }

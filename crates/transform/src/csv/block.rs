@@ -85,12 +85,7 @@ impl BlockScanner {
         self.after_return = last(returns);
         self.starts = last(line_feeds);
         self.after_blank_return = last(blank_returns);
-        Marks {
-            commas,
-            line_feeds,
-            blank,
-            odd: odd_opening | odd_after_closing | odd_return,
-        }
+        Marks { commas, line_feeds, blank, odd: odd_opening | odd_after_closing | odd_return }
     }
 }
 

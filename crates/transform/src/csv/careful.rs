@@ -32,7 +32,11 @@ enum State {
 }
 
 /// Reads the record that starts at `start`. With `is_last`, the end of the text ends it too.
-pub(super) fn record(text: &[u8], start: usize, is_last: bool) -> Result<CarefulRecord, Unfinished> {
+pub(super) fn record(
+    text: &[u8],
+    start: usize,
+    is_last: bool,
+) -> Result<CarefulRecord, Unfinished> {
     let mut field_ends = Vec::new();
     let mut malformed = None;
     let mut state = State::FieldStart;
@@ -50,11 +54,7 @@ pub(super) fn record(text: &[u8], start: usize, is_last: bool) -> Result<Careful
             _ if ends_line => {
                 field_ends.push(at);
                 let end = at + if byte == b'\r' { 2 } else { 1 };
-                return Ok(CarefulRecord {
-                    field_ends,
-                    end,
-                    malformed,
-                });
+                return Ok(CarefulRecord { field_ends, end, malformed });
             }
             (_, b'\r') if at + 1 == text.len() && !is_last => return Err(Unfinished::NoLineEnd),
             (_, b'\r') => {
@@ -76,11 +76,7 @@ pub(super) fn record(text: &[u8], start: usize, is_last: bool) -> Result<Careful
         _ if !is_last => Err(Unfinished::NoLineEnd),
         _ => {
             field_ends.push(at);
-            Ok(CarefulRecord {
-                field_ends,
-                end: at,
-                malformed,
-            })
+            Ok(CarefulRecord { field_ends, end: at, malformed })
         }
     }
 }

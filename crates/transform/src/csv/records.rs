@@ -73,11 +73,7 @@ struct Blocks<'a> {
 
 impl<'a> Blocks<'a> {
     fn new(text: &'a [u8], at: usize) -> Self {
-        Self {
-            text,
-            at,
-            scanner: BlockScanner::at_record_start(),
-        }
+        Self { text, at, scanner: BlockScanner::at_record_start() }
     }
 
     #[inline]
@@ -127,11 +123,7 @@ impl FieldTable {
     #[inline]
     pub(crate) fn field<'a>(&self, text: &'a [u8], row: usize, column: usize) -> &'a [u8] {
         let at = row * self.fields + column;
-        let start = if column == 0 {
-            self.starts[row]
-        } else {
-            self.ends[at - 1] + 1
-        };
+        let start = if column == 0 { self.starts[row] } else { self.ends[at - 1] + 1 };
         &text[start as usize..self.ends[at] as usize]
     }
 
@@ -174,13 +166,7 @@ pub(crate) struct RecordReader<'a> {
 impl<'a> RecordReader<'a> {
     /// A reader of records that should have `fields` fields. The text is at most 4 GiB.
     pub(crate) fn new(text: &'a [u8], fields: usize) -> Self {
-        Self {
-            text,
-            fields,
-            blocks: Blocks::new(text, 0),
-            record_start: 0,
-            number: 0,
-        }
+        Self { text, fields, blocks: Blocks::new(text, 0), record_start: 0, number: 0 }
     }
 
     /// Reads at least `rows` records, if there are as many, into `table`; records of another shape
@@ -265,12 +251,7 @@ impl<'a> RecordReader<'a> {
             }
             Some(found) => {
                 table.ends.truncate(first);
-                malformed.push(MalformedRecord {
-                    number,
-                    start,
-                    end,
-                    malformed: found,
-                });
+                malformed.push(MalformedRecord { number, start, end, malformed: found });
             }
         }
     }
@@ -391,11 +372,7 @@ mod tests {
     }
 
     fn field() -> impl Strategy<Value = String> {
-        prop_oneof![
-            "[a-z ]{0,70}",
-            "[a-z\u{e9}]{0,3}",
-            "\"([a-z,\n]|\r\n|\"\"){0,80}\"",
-        ]
+        prop_oneof!["[a-z ]{0,70}", "[a-z\u{e9}]{0,3}", "\"([a-z,\n]|\r\n|\"\"){0,80}\"",]
     }
 
     fn text() -> impl Strategy<Value = String> {
@@ -419,7 +396,7 @@ mod tests {
         fn records_tile_any_text(text in "[a,\"\n\r]{0,200}") {
             let whole = bounds(text.as_bytes(), true);
             let (records, malformed) = read(&text[..whole.end], 2, 1);
-            prop_assert_eq!(whole.records as usize, records.len() + malformed.len());
+            prop_assert_eq!(whole.records, (records.len() + malformed.len()) as u64);
             let part = bounds(text.as_bytes(), false);
             prop_assert!(part.end <= whole.end);
             let rest = bounds(&text.as_bytes()[part.end..], true);

@@ -29,7 +29,8 @@ pub(crate) struct DateFormats(Vec<(usize, DateFormat)>);
 impl DateFormats {
     /// Decides each column by its first value in the text.
     pub(crate) fn decide(binding: &Binding, text: &[u8]) -> Self {
-        let is_date = |bound: &&BoundColumn| SOURCE_COLUMNS[bound.column].column_type == ColumnType::Date;
+        let is_date =
+            |bound: &&BoundColumn| SOURCE_COLUMNS[bound.column].column_type == ColumnType::Date;
         let mut open: Vec<&BoundColumn> = binding.columns.iter().filter(is_date).collect();
         let mut formats = Self::default();
         let (mut table, mut malformed) = (FieldTable::default(), Vec::new());
@@ -129,9 +130,9 @@ fn is_midnight(time: &[u8]) -> bool {
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |value, b| {
-        b.is_ascii_digit().then(|| value * 10 + u32::from(b - b'0'))
-    })
+    digits
+        .iter()
+        .try_fold(0, |value, b| b.is_ascii_digit().then(|| value * 10 + u32::from(b - b'0')))
 }
 
 fn day(year: u32, month: u32, day: u32) -> Option<NaiveDate> {
@@ -201,7 +202,8 @@ impl DateColumn {
         let format = self.format.or_else(|| DateFormat::of(content));
         self.format = format;
         let date = format.and_then(|format| format.parse(content)).ok_or_else(|| {
-            let expected = format.map_or("a day such as 09/21/2023 or 2023-09-21", DateFormat::expected);
+            let expected =
+                format.map_or("a day such as 09/21/2023 or 2023-09-21", DateFormat::expected);
             Fault::new(Rule::Date, self.name, expected, content)
         })?;
         Ok(Some(date.to_epoch_days()))
@@ -251,7 +253,20 @@ mod tests {
 
     #[test]
     fn other_forms_are_refused() {
-        for text in ["", "21/09/2023", "2023-02-30", "2023-13-01", "09/21/023", "2023/09/21", "2019-07-29 12:00:00", "2023-09-21x", "1/2/3/4", "/1/2023", "0000-01-01", "2023-9-1"] {
+        for text in [
+            "",
+            "21/09/2023",
+            "2023-02-30",
+            "2023-13-01",
+            "09/21/023",
+            "2023/09/21",
+            "2019-07-29 12:00:00",
+            "2023-09-21x",
+            "1/2/3/4",
+            "/1/2023",
+            "0000-01-01",
+            "2023-9-1",
+        ] {
             assert_eq!(DateFormat::of(text.as_bytes()), None, "{text}");
         }
     }

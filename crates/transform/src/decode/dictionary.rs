@@ -78,7 +78,10 @@ fn of_values(values: StringArray, codes: Vec<i32>) -> Result<ArrayRef, ArrowErro
     if nulls.is_some() {
         codes.iter_mut().for_each(|code| *code = (*code).max(0));
     }
-    let keys = Int32Array::try_new(ScalarBuffer::from(codes), nulls.map(|n: Vec<bool>| NullBuffer::from(n)))?;
+    let keys = Int32Array::try_new(
+        ScalarBuffer::from(codes),
+        nulls.map(|n: Vec<bool>| NullBuffer::from(n)),
+    )?;
     Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, Arc::new(values))?))
 }
 

@@ -27,12 +27,12 @@ use crate::blob::{Chunk, Plan};
 use crate::csv::{FieldTable, Malformed, MalformedRecord, RecordReader};
 use crate::error::Error;
 
-pub(crate) use dates::DateFormats;
 use dates::DateColumn;
+pub(crate) use dates::DateFormats;
 use dictionary::{Dictionary, NULL};
 use numbers::DecimalColumn;
-pub use quarantine::{QuarantinedRow, Rule, quarantine_batch};
 use quarantine::{Fault, Place};
+pub use quarantine::{QuarantinedRow, Rule, quarantine_batch};
 use tags::TagsColumn;
 use text::TextColumn;
 
@@ -242,14 +242,12 @@ impl<'a> Decoder<'a> {
                 let expected = format!("{} fields", self.plan.binding.field_count);
                 (expected, format!("{count} fields"))
             }
-            Malformed::TextAfterQuote => (
-                "a comma or a line end after a closing quote".to_owned(),
-                "other text".to_owned(),
-            ),
-            Malformed::BareCarriageReturn => (
-                "a line feed after a carriage return".to_owned(),
-                "other text".to_owned(),
-            ),
+            Malformed::TextAfterQuote => {
+                ("a comma or a line end after a closing quote".to_owned(), "other text".to_owned())
+            }
+            Malformed::BareCarriageReturn => {
+                ("a line feed after a carriage return".to_owned(), "other text".to_owned())
+            }
         };
         self.quarantined.push(QuarantinedRow {
             place: Place {
@@ -275,11 +273,7 @@ impl<'a> Decoder<'a> {
         self.quarantined.sort_by_key(|row| row.place.record);
         let ledger = self.ledger();
         let batch = self.batch().map_err(|error| Error::Batch(error.to_string()))?;
-        Ok(DecodedChunk {
-            batch,
-            quarantined: self.quarantined,
-            ledger,
-        })
+        Ok(DecodedChunk { batch, quarantined: self.quarantined, ledger })
     }
 
     fn ledger(&self) -> Ledger {

@@ -73,8 +73,12 @@ impl DecimalColumn {
     fn fault(&self, error: NumberError, content: &[u8]) -> Fault {
         let (rule, expected) = match error {
             NumberError::Empty => (Rule::Missing, "a number"),
-            NumberError::TooLarge => (Rule::NumberRange, "at most 14 digits before the decimal point"),
-            NumberError::TooFine => (Rule::NumberRange, "at most 38 digits after the decimal point"),
+            NumberError::TooLarge => {
+                (Rule::NumberRange, "at most 14 digits before the decimal point")
+            }
+            NumberError::TooFine => {
+                (Rule::NumberRange, "at most 38 digits after the decimal point")
+            }
             NumberError::Form | NumberError::TooLong => {
                 (Rule::NumberForm, "a number such as -123.45 or 1.2E-05")
             }

@@ -102,7 +102,12 @@ pub(super) struct Fault {
 
 impl Fault {
     #[cold]
-    pub(super) fn new(rule: Rule, column: &'static str, expected: &'static str, found: &[u8]) -> Self {
+    pub(super) fn new(
+        rule: Rule,
+        column: &'static str,
+        expected: &'static str,
+        found: &[u8],
+    ) -> Self {
         Self {
             rule,
             column: Some(column),

@@ -29,10 +29,7 @@ struct Meaning {
     raw: i32,
 }
 
-const EMPTY: Meaning = Meaning {
-    parsed: NULL,
-    raw: NULL,
-};
+const EMPTY: Meaning = Meaning { parsed: NULL, raw: NULL };
 
 impl<'a> TagsColumn<'a> {
     pub(super) fn new(bound: &BoundColumn) -> Self {
@@ -49,7 +46,12 @@ impl<'a> TagsColumn<'a> {
         }
     }
 
-    pub(super) fn parse(&mut self, text: &'a [u8], table: &FieldTable, faults: &mut [Option<Fault>]) {
+    pub(super) fn parse(
+        &mut self,
+        text: &'a [u8],
+        table: &FieldTable,
+        faults: &mut [Option<Fault>],
+    ) {
         self.strip.clear();
         let mut scratch = Vec::new();
         for (row, fault) in faults.iter_mut().enumerate() {
@@ -77,15 +79,9 @@ impl<'a> TagsColumn<'a> {
             return NULL;
         };
         let meaning = match json_object(text) {
-            Some(object) => Meaning {
-                parsed: self.parsed.code_of(object.as_bytes()),
-                raw: NULL,
-            },
+            Some(object) => Meaning { parsed: self.parsed.code_of(object.as_bytes()), raw: NULL },
             None if text.trim().is_empty() => EMPTY,
-            None => Meaning {
-                parsed: NULL,
-                raw: self.raw.code_of(content),
-            },
+            None => Meaning { parsed: NULL, raw: self.raw.code_of(content) },
         };
         self.meanings.push(meaning);
         self.sources.insert(content)
@@ -111,11 +107,7 @@ impl<'a> TagsColumn<'a> {
 /// Returns the tags as a JSON object, braces added where they lack; `None` if that gives none.
 fn json_object(text: &str) -> Option<String> {
     let text = text.trim();
-    let object = if text.starts_with('{') {
-        text.to_owned()
-    } else {
-        format!("{{{text}}}")
-    };
+    let object = if text.starts_with('{') { text.to_owned() } else { format!("{{{text}}}") };
     let is_json = serde_json::from_str::<IgnoredAny>(&object).is_ok();
     is_json.then_some(object)
 }

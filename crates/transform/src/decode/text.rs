@@ -49,7 +49,12 @@ impl<'a> TextColumn<'a> {
         self.name
     }
 
-    pub(super) fn parse(&mut self, text: &'a [u8], table: &FieldTable, faults: &mut [Option<Fault>]) {
+    pub(super) fn parse(
+        &mut self,
+        text: &'a [u8],
+        table: &FieldTable,
+        faults: &mut [Option<Fault>],
+    ) {
         self.strip.clear();
         let mut scratch = Vec::new();
         for (row, fault) in faults.iter_mut().enumerate() {

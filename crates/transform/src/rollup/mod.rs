@@ -48,10 +48,7 @@ impl Group {
 impl Rollup {
     /// A rollup without rows.
     pub fn new(definition: Arc<Definition>) -> Self {
-        Self {
-            definition,
-            groups: BTreeMap::new(),
-        }
+        Self { definition, groups: BTreeMap::new() }
     }
 
     /// The definition.
@@ -62,10 +59,7 @@ impl Rollup {
     /// Adds the sums of a batch. The order of batches does not matter.
     pub fn merge(&mut self, partial: Partial) {
         for row in partial.rows {
-            let group = Group {
-                department: row.department,
-                measures: row.measures,
-            };
+            let group = Group { department: row.department, measures: row.measures };
             self.groups.entry(row.keys).or_default().merge(group);
         }
     }
@@ -143,7 +137,8 @@ impl Rollup {
         let values = self.groups.values().map(stored).collect::<Result<Vec<i128>, _>>()?;
         if matches!(measure.formula, Formula::Count(_)) {
             let one = 10_i128.pow(STORED_SCALE.unsigned_abs().into());
-            let counts = values.into_iter().map(|value| i64::try_from(value / one).unwrap_or(i64::MAX));
+            let counts =
+                values.into_iter().map(|value| i64::try_from(value / one).unwrap_or(i64::MAX));
             return Ok(Arc::new(Int64Array::from_iter_values(counts)));
         }
         Decimal128Array::from(values)

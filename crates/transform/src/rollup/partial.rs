@@ -7,9 +7,7 @@ use arrow::datatypes::Int32Type;
 use costlake_model::decimal::{ExactSum, STORED_SCALE};
 use costlake_model::rollup::{Definition, Filter, Formula, Key};
 use costlake_model::{ChargeClass, Metric};
-use polars::prelude::{
-    DataFrame, Expr, IntoLazy, PolarsError, PolarsResult, col, len, lit,
-};
+use polars::prelude::{DataFrame, Expr, IntoLazy, PolarsError, PolarsResult, col, len, lit};
 
 use super::UNASSIGNED;
 use crate::error::Error;
@@ -44,16 +42,16 @@ impl Partial {
     ///
     /// # Errors
     /// [`Error::Rollup`] if the engine fails, which sound batches do not cause.
-    pub fn of_batch(definition: &Definition, metric: Metric, batch: &RecordBatch) -> Result<Self, Error> {
+    pub fn of_batch(
+        definition: &Definition,
+        metric: Metric,
+        batch: &RecordBatch,
+    ) -> Result<Self, Error> {
         let failed = |error: PolarsError| Error::Rollup {
             rollup: definition.name.clone(),
             cause: error.to_string(),
         };
-        let batch = Batch {
-            definition,
-            metric,
-            batch,
-        };
+        let batch = Batch { definition, metric, batch };
         let sums = batch.sums().map_err(failed)?;
         let rows = batch.rows(&sums).map_err(failed)?;
         Ok(Self { rows })
@@ -95,7 +93,8 @@ impl Batch<'_> {
         for name in self.summed_columns() {
             columns.push(polars_bridge::column(name, self.array(name)?)?);
         }
-        let keys: Vec<Expr> = self.key_columns().into_iter().map(|name| col(key_name(name))).collect();
+        let keys: Vec<Expr> =
+            self.key_columns().into_iter().map(|name| col(key_name(name))).collect();
         let measures = self.measure_expressions();
         let frame = DataFrame::new(self.batch.num_rows(), columns)?.lazy();
         if keys.is_empty() {
@@ -147,7 +146,12 @@ impl Batch<'_> {
     }
 
     fn rows(&self, sums: &DataFrame) -> PolarsResult<Vec<PartialRow>> {
-        let keys = self.definition.keys.iter().map(|key| self.key_values(key, sums)).collect::<PolarsResult<Vec<_>>>()?;
+        let keys = self
+            .definition
+            .keys
+            .iter()
+            .map(|key| self.key_values(key, sums))
+            .collect::<PolarsResult<Vec<_>>>()?;
         let measures = (0..self.definition.measures.len())
             .map(|at| self.measure_values(at, sums))
             .collect::<PolarsResult<Vec<_>>>()?;
@@ -170,9 +174,10 @@ impl Batch<'_> {
                 let names = self.texts_of("department_name", sums)?;
                 let days = sums.column("latest_day")?.cast(&polars::prelude::DataType::Int32)?;
                 let days = days.i32()?;
-                let values = ids.into_iter().zip(names).zip(days.iter()).map(|((id, name), day)| {
-                    KeyValue::of_department(id, name, day.unwrap_or(i32::MIN))
-                });
+                let values =
+                    ids.into_iter().zip(names).zip(days.iter()).map(|((id, name), day)| {
+                        KeyValue::of_department(id, name, day.unwrap_or(i32::MIN))
+                    });
                 Ok(values.collect())
             }
         }
@@ -192,7 +197,9 @@ impl Batch<'_> {
 
     fn measure_values(&self, at: usize, sums: &DataFrame) -> PolarsResult<Vec<ExactSum>> {
         let nothing = || vec![ExactSum::ZERO; sums.height()];
-        let (Formula::Sum(_, filter) | Formula::Count(filter)) = &self.definition.measures[at].formula else {
+        let (Formula::Sum(_, filter) | Formula::Count(filter)) =
+            &self.definition.measures[at].formula
+        else {
             return Ok(nothing());
         };
         if !self.takes(filter) {
@@ -250,11 +257,9 @@ impl KeyValue {
             !text.is_empty() && text != "-2" && !text.eq_ignore_ascii_case(UNASSIGNED)
         };
         let name = name.filter(is_real);
-        let id = id.filter(is_real).or_else(|| name.clone()).unwrap_or_else(|| UNASSIGNED.to_owned());
-        Self {
-            text: Some(id.to_lowercase()),
-            department: Some((day, name, id)),
-        }
+        let id =
+            id.filter(is_real).or_else(|| name.clone()).unwrap_or_else(|| UNASSIGNED.to_owned());
+        Self { text: Some(id.to_lowercase()), department: Some((day, name, id)) }
     }
 }
 

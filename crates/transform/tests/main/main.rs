@@ -1,17 +1,15 @@
 //! The reader and the rollups from outside: bytes in, batches out.
 
+#[cfg(test)]
 mod reading;
+#[cfg(test)]
 mod rollups;
 
 use costlake_transform::{BlobOptions, BlobReader, BlobSummary, DecodedChunk, Error};
 
 /// Options that cut small chunks, so that small texts have several.
 fn options() -> BlobOptions {
-    BlobOptions {
-        ordinal: 0,
-        currency: None,
-        chunk_bytes: 256,
-    }
+    BlobOptions { ordinal: 0, currency: None, chunk_bytes: 256 }
 }
 
 /// Reads a text fed in pieces of `piece` bytes.

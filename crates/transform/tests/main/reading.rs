@@ -12,7 +12,8 @@ use proptest::prelude::*;
 
 use super::{options, read, read_in_pieces};
 
-const HEADER: &str = "Date,CostInBillingCurrency,BillingCurrencyCode,Tags,ChargeType,PricingModel,MeterCategory\r\n";
+const HEADER: &str =
+    "Date,CostInBillingCurrency,BillingCurrencyCode,Tags,ChargeType,PricingModel,MeterCategory\r\n";
 
 fn file(rows: &[&str]) -> String {
     format!("{HEADER}{}\r\n", rows.join("\r\n"))
@@ -29,7 +30,13 @@ fn values(chunks: &[DecodedChunk], column: &str) -> Vec<String> {
     let of_batch = |batch: &RecordBatch| -> Vec<String> {
         let array = batch.column_by_name(column).unwrap();
         (0..array.len())
-            .map(|row| if array.is_null(row) { "null".to_owned() } else { array_value_to_string(array, row).unwrap() })
+            .map(|row| {
+                if array.is_null(row) {
+                    "null".to_owned()
+                } else {
+                    array_value_to_string(array, row).unwrap()
+                }
+            })
             .collect()
     };
     chunks.iter().flat_map(|chunk| of_batch(&chunk.batch)).collect()
@@ -37,11 +44,15 @@ fn values(chunks: &[DecodedChunk], column: &str) -> Vec<String> {
 
 #[test]
 fn a_row_is_typed() {
-    let chunks = read(&file(&[r#"07/01/2025,1.5E-03,EUR,"""env"": ""a,b""",Usage,OnDemand,"#])).unwrap();
+    let chunks =
+        read(&file(&[r#"07/01/2025,1.5E-03,EUR,"""env"": ""a,b""",Usage,OnDemand,"#])).unwrap();
     let batch = &chunks[0].batch;
     let cost = batch.column_by_name("cost").unwrap().as_primitive::<Decimal128Type>();
     assert_eq!(ExactSum::from_stored(cost.value(0)).to_string(), "0.0015");
-    assert_eq!(batch.column_by_name("charge_date").unwrap().as_primitive::<Date32Type>().value(0), 20270);
+    assert_eq!(
+        batch.column_by_name("charge_date").unwrap().as_primitive::<Date32Type>().value(0),
+        20270
+    );
     assert_eq!(values(&chunks, "tags"), [r#"{"env": "a,b"}"#]);
     assert_eq!(values(&chunks, "charge_class"), ["on_demand_usage"]);
     assert_eq!(values(&chunks, "meter_category"), ["null"]);
@@ -82,7 +93,7 @@ fn rows_that_cannot_be_typed_are_kept_with_place_and_reason() {
         ]
     );
     for row in chunks.iter().flat_map(|chunk| &chunk.quarantined) {
-        let start = row.place.byte_offset as usize;
+        let start = usize::try_from(row.place.byte_offset).unwrap();
         assert_eq!(&text.as_bytes()[start..start + row.raw.len()], row.raw);
     }
     let ledger = ledger(&chunks);
@@ -116,7 +127,10 @@ fn files_that_are_none_are_refused() {
         ("Date,Cost,SubscriptionId\n", "billing_currency"),
         ("Date,Cost,PreTaxCost,Currency\n", "`Cost` and `PreTaxCost` both mean column cost"),
         ("Date,Cost,Currency\n07/01/2025,1,\"EUR", "record 1 at byte 19 is not closed"),
-        ("Date,Cost,Currency\n07/01/2025,1,EUR\nDate,Cost,Currency\n", "record 2 at byte 36 repeats the header"),
+        (
+            "Date,Cost,Currency\n07/01/2025,1,EUR\nDate,Cost,Currency\n",
+            "record 2 at byte 36 repeats the header",
+        ),
     ] {
         let error = read(text).unwrap_err().to_string();
         assert!(error.contains(expected), "{text:?}: {error}");
@@ -138,18 +152,12 @@ fn a_header_alone_is_no_rows() {
 #[test]
 fn unknown_columns_are_kept_as_extra() {
     let chunks = read("Date,Cost,Currency,Owner \"x\",,\n07/01/2025,1,EUR,\"a \"\"b\"\"\",,\n07/01/2025,1,EUR,,c,\n").unwrap();
-    assert_eq!(
-        values(&chunks, "extra"),
-        [r#"{"Owner \"x\"":"a \"b\""}"#, r#"{"column_5":"c"}"#]
-    );
+    assert_eq!(values(&chunks, "extra"), [r#"{"Owner \"x\"":"a \"b\""}"#, r#"{"column_5":"c"}"#]);
 }
 
 #[test]
 fn a_given_currency_fills_files_without_one() {
-    let given = BlobOptions {
-        currency: Some("USD".to_owned()),
-        ..options()
-    };
+    let given = BlobOptions { currency: Some("USD".to_owned()), ..options() };
     let text = "Date,Cost,MeterId\n2021-10-16,1.2,a\n";
     let (chunks, _) = read_in_pieces(text.as_bytes(), 9, given).unwrap();
     assert_eq!(values(&chunks, "billing_currency"), ["USD"]);
@@ -157,6 +165,7 @@ fn a_given_currency_fills_files_without_one() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the samples lie in files, found by a variable")]
 fn every_sample_gives_its_control_sum() {
     let reference = std::env::var("COSTLAKE_REFERENCE").map_or_else(
         |_| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/reference")),
@@ -179,8 +188,14 @@ fn every_sample_gives_its_control_sum() {
         ("payg_usage_2019_rows001-391.csv", Ok((391, "15.9101750436"))),
         ("payg_usage_2021.csv", Ok((1, "0.075"))),
         ("ea_usage_v3_2021.csv", Err("required columns are missing: billing_currency")),
-        ("subset_columns_tags_with_braces.csv", Err("required columns are missing: billing_currency")),
-        ("ea_reservation_recommendations_2024.csv", Err("required columns are missing: charge_date")),
+        (
+            "subset_columns_tags_with_braces.csv",
+            Err("required columns are missing: billing_currency"),
+        ),
+        (
+            "ea_reservation_recommendations_2024.csv",
+            Err("required columns are missing: charge_date"),
+        ),
     ] {
         let text = std::fs::read(samples.join(name)).unwrap();
         let result = read_in_pieces(&text, 100, options());
@@ -188,10 +203,13 @@ fn every_sample_gives_its_control_sum() {
             (Ok((chunks, _)), Ok((rows, sum))) => {
                 let ledger = ledger(&chunks);
                 assert_eq!(ledger.published.rows, rows, "{name}");
-                let cost = ledger.published.decimals.get("cost").map_or(ExactSum::ZERO, |c| c.exact);
+                let cost =
+                    ledger.published.decimals.get("cost").map_or(ExactSum::ZERO, |c| c.exact);
                 assert_eq!(cost.to_string(), sum, "{name}");
             }
-            (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{name}: {error}"),
+            (Err(error), Err(expected)) => {
+                assert!(error.to_string().contains(expected), "{name}: {error}")
+            }
             (result, _) => panic!("{name}: {:?}", result.map(|_| ())),
         }
     }

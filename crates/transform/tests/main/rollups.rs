@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use arrow::util::display::array_value_to_string;
-use costlake_model::rollup::Definition;
 use costlake_model::Metric;
+use costlake_model::rollup::Definition;
 use costlake_transform::rollup::{Partial, Rollup};
 
 use super::read;
 
-const HEADER: &str = "Date,Cost,Currency,InvoiceSectionId,InvoiceSection,ChargeType,PricingModel,PublisherType\n";
+const HEADER: &str =
+    "Date,Cost,Currency,InvoiceSectionId,InvoiceSection,ChargeType,PricingModel,PublisherType\n";
 
 fn department_month() -> Arc<Definition> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipelines/rollups/department_month.toml");
+    let path =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipelines/rollups/department_month.toml");
     Arc::new(Definition::parse(&std::fs::read_to_string(path).unwrap()).unwrap())
 }
 
@@ -20,7 +22,10 @@ fn partials(definition: &Definition, metric: Metric, rows: &[&str]) -> Vec<Parti
     let text = format!("{HEADER}{}\n", rows.join("\n"));
     let chunks = read(&text).unwrap();
     assert!(chunks.iter().all(|chunk| chunk.quarantined.is_empty()));
-    chunks.iter().map(|chunk| Partial::of_batch(definition, metric, &chunk.batch).unwrap()).collect()
+    chunks
+        .iter()
+        .map(|chunk| Partial::of_batch(definition, metric, &chunk.batch).unwrap())
+        .collect()
 }
 
 const ACTUAL: &[&str] = &[
