@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug};
-use costlake_sink::{Lake, Source};
+use costlake_sink::{Lake, Publication, Source};
 
 use crate::args::ConvertArgs;
 use crate::config::{self, PipelineFile};
@@ -15,7 +15,7 @@ use crate::ingest::{Blob, Engine, Ingested, Report, RowFacts};
 use crate::inputs::{self, FileReport, InputFile};
 use crate::month::Publisher;
 use crate::progress::Progress;
-use crate::result::RunResult;
+use crate::result::{MonthResult, RunResult};
 use crate::session;
 
 /// A staged report and the partition that it belongs to.
@@ -49,44 +49,18 @@ pub(crate) async fn convert(
     let engine = Engine::new(args.work.jobs, memory_limit, definitions, strict, progress)?;
 
     let lake = Lake::open(&location, true).await?;
-    let publication = session::begin(&lake, started_at).await?;
-    let mut placed = Vec::new();
-    for files in reports {
-        let (metric, scope, period) =
-            (files.metric.or(given.metric), files.scope.clone(), files.period);
-        let metric = metric.ok_or_else(metric_missing)?;
-        let report = report_of(&files, metric, &given);
-        let name = report.name.clone();
-        let ingested = engine.ingest(&publication, report).await?;
-        let facts = &ingested.account.facts;
-        placed.push(Placed {
-            scope: scope
-                .or_else(|| given.scope.clone())
-                .map_or_else(|| scope_of_rows(facts, &name), Ok)?,
-            period: period.or(given.period).map_or_else(|| period_of_rows(facts, &name), Ok)?,
-            ingested,
-        });
-    }
-    placed.sort_by(|a, b| (&a.scope, a.period).cmp(&(&b.scope, b.period)));
-    check_distinct(&placed)?;
-    let publisher = Publisher {
-        lake: &lake,
-        publication: &publication,
-        definitions: engine.definitions(),
-        now: started_at,
-        source: Source::Files,
+    let work = async |publication: &Publication| {
+        let publisher = Publisher {
+            lake: &lake,
+            publication,
+            definitions: engine.definitions(),
+            now: started_at,
+            source: Source::Files,
+        };
+        let placed = stage(&engine, publication, reports, &given).await?;
+        publish(&publisher, placed).await
     };
-    let mut months = Vec::new();
-    let mut placed = placed.into_iter().peekable();
-    while let Some(first) = placed.next() {
-        let (scope, period) = (first.scope, first.period);
-        let mut reports = vec![first.ingested];
-        while let Some(next) = placed.next_if(|next| next.scope == scope && next.period == period) {
-            reports.push(next.ingested);
-        }
-        months.push(publisher.publish(period, &scope, reports).await?);
-    }
-    let record = session::commit(publication).await?;
+    let (months, record) = session::publishing(&lake, started_at, work).await?;
     Ok(RunResult {
         command: "convert",
         lake: lake.location().to_owned(),
@@ -97,6 +71,51 @@ pub(crate) async fn convert(
         without_data: Vec::new(),
         errors: Vec::new(),
     })
+}
+
+/// Stages every report, and finds the partition that it belongs to.
+async fn stage(
+    engine: &Engine,
+    publication: &Publication,
+    reports: Vec<FileReport>,
+    given: &Given,
+) -> Result<Vec<Placed>, Error> {
+    let mut placed = Vec::new();
+    for files in reports {
+        let (scope, period) = (files.scope.clone(), files.period);
+        let metric = files.metric.or(given.metric).ok_or_else(metric_missing)?;
+        let report = report_of(&files, metric, given);
+        let name = report.name.clone();
+        let ingested = engine.ingest(publication, report).await?;
+        let facts = &ingested.account.facts;
+        let scope = scope.or_else(|| given.scope.clone());
+        placed.push(Placed {
+            scope: scope.map_or_else(|| scope_of_rows(facts, &name), Ok)?,
+            period: period.or(given.period).map_or_else(|| period_of_rows(facts, &name), Ok)?,
+            ingested,
+        });
+    }
+    placed.sort_by(|a, b| (&a.scope, a.period).cmp(&(&b.scope, b.period)));
+    check_distinct(&placed)?;
+    Ok(placed)
+}
+
+/// Publishes month after month, the reports of each together.
+async fn publish(
+    publisher: &Publisher<'_>,
+    placed: Vec<Placed>,
+) -> Result<Vec<MonthResult>, Error> {
+    let mut months = Vec::new();
+    let mut placed = placed.into_iter().peekable();
+    while let Some(first) = placed.next() {
+        let (scope, period) = (first.scope, first.period);
+        let mut reports = vec![first.ingested];
+        while let Some(next) = placed.next_if(|next| next.scope == scope && next.period == period) {
+            reports.push(next.ingested);
+        }
+        months.push(publisher.publish(period, &scope, reports).await?);
+    }
+    Ok(months)
 }
 
 /// What flags say about files without a manifest.

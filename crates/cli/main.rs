@@ -40,12 +40,7 @@ fn main() -> std::process::ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return end(Err(Error::Internal(error.to_string()))).into(),
     };
-    let ended = runtime.block_on(async {
-        tokio::select! {
-            ended = dispatch(&cli) => ended,
-            _ = tokio::signal::ctrl_c() => Err(Error::Interrupted),
-        }
-    });
+    let ended = runtime.block_on(dispatch(&cli));
     // Threads that cut and decode stop when nobody takes their results.
     runtime.shutdown_timeout(session::SHUTDOWN_GRACE);
     end(ended).into()
@@ -82,15 +77,18 @@ async fn dispatch(cli: &Cli) -> Result<ExitCode, Error> {
             finish(&result, format, args.work.result_file.as_deref())?;
             Ok(code_of(&result))
         }
-        Command::Status(args) => show(&inspect::status(args).await?, format),
+        Command::Status(args) => {
+            show(&session::interruptible(inspect::status(args)).await?, format)
+        }
         Command::Verify(args) => {
-            let proof = inspect::verify(args).await?;
+            let proof = session::interruptible(inspect::verify(args)).await?;
             output::print(&proof, format)?;
             proof.check()?;
             Ok(ExitCode::Done)
         }
         Command::Simulate(args) => {
-            simulate::simulate(args, &Progress::new(&cli.common)).await?;
+            let progress = Progress::new(&cli.common);
+            session::interruptible(simulate::simulate(args, &progress)).await?;
             Ok(ExitCode::Done)
         }
         Command::Schema(args) => show(&inspect::schema(args)?, format),

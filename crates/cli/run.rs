@@ -9,7 +9,7 @@ use costlake_fetch::{
     BlobInfo, Client, Error as FetchError, ErrorKind, ReportManifest, ReportPeriod, ReportRequest,
 };
 use costlake_model::{BillingPeriod, Metric, Partition, Scope, ScopeSlug, Table};
-use costlake_sink::{BlobName, Lake, Source};
+use costlake_sink::{BlobName, Lake, Publication, Source};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use crate::args::RunArgs;
 use crate::config::{self, PipelineFile, Plan};
 use crate::error::Error;
+use crate::exit::ExitCode;
 use crate::ingest::{Blob, Engine, Ingested, Report, read_error};
 use crate::inputs::decompressed;
 use crate::month::Publisher;
@@ -57,37 +58,62 @@ pub(crate) async fn run(
     let engine = Engine::new(args.work.jobs, memory_limit, definitions, strict, progress)?;
 
     let lake = Lake::open(&plan.lake, true).await?;
-    let publication = session::begin(&lake, started_at).await?;
-    let publisher = Publisher {
-        lake: &lake,
-        publication: &publication,
-        definitions: engine.definitions(),
-        now: started_at,
-        source: Source::CostDetails,
+    let work = async |publication: &Publication| {
+        let publisher = Publisher {
+            lake: &lake,
+            publication,
+            definitions: engine.definitions(),
+            now: started_at,
+            source: Source::CostDetails,
+        };
+        Ok(publish_months(&client, &engine, &publisher, &plan).await)
     };
-    let mut months = Vec::new();
-    let mut without_data = Vec::new();
-    let mut errors = Vec::new();
-    for month in request_all(&client, &plan) {
-        let (scope, period) = (month.scope.slug(), month.period);
-        match publish_month(&client, &engine, &publisher, month).await {
-            Ok(Some(result)) => months.push(result),
-            Ok(None) => without_data.push((scope, period)),
-            Err(error) => errors.push(error),
-        }
-    }
-    let record = session::commit(publication).await?;
+    let (done, record) = session::publishing(&lake, started_at, work).await?;
     let result = RunResult {
         command: "run",
         lake: lake.location().to_owned(),
         run_id: record.map(|record| record.run_id.to_string()),
         started_at,
         finished_at: Utc::now(),
-        months,
-        without_data,
-        errors: errors.iter().map(Error::render).collect(),
+        months: done.months,
+        without_data: done.without_data,
+        errors: done.errors.iter().map(Error::render).collect(),
     };
-    Ok((result, errors))
+    Ok((result, done.errors))
+}
+
+/// What became of the months of a plan.
+#[derive(Default)]
+struct Done {
+    months: Vec<MonthResult>,
+    without_data: Vec<(ScopeSlug, BillingPeriod)>,
+    errors: Vec<Error>,
+}
+
+/// Publishes month after month. One that fails does not keep the others from being published, unless
+/// they would fail in the same way.
+async fn publish_months(
+    client: &Client,
+    engine: &Engine,
+    publisher: &Publisher<'_>,
+    plan: &Plan,
+) -> Done {
+    let mut done = Done::default();
+    for month in request_all(client, plan) {
+        let (scope, period) = (month.scope.slug(), month.period);
+        match publish_month(client, engine, publisher, month).await {
+            Ok(Some(result)) => done.months.push(result),
+            Ok(None) => done.without_data.push((scope, period)),
+            Err(error) => {
+                let is_general = matches!(error.exit_code(), ExitCode::Access | ExitCode::Usage);
+                done.errors.push(error);
+                if is_general {
+                    break;
+                }
+            }
+        }
+    }
+    done
 }
 
 fn read_pipeline(args: &RunArgs) -> Result<PipelineFile, Error> {

@@ -7,16 +7,60 @@ use costlake_sink::{CommitRecord, DEFAULT_LEFTOVER_AGE, Lake, Publication, RunId
 
 use crate::error::Error;
 
-/// Begins a run, after sweeping what runs left that died a day ago or earlier.
+/// Runs `work` with the publications of one run, and ends the run however `work` ends: with a commit
+/// record of what it published, and nothing left in the staging folder. Ctrl-C ends it too.
 ///
 /// # Errors
-/// The lake.
-pub(crate) async fn begin(lake: &Lake, started_at: DateTime<Utc>) -> Result<Publication, Error> {
+/// Those of `work`, [`Error::Interrupted`], and the lake.
+pub(crate) async fn publishing<T>(
+    lake: &Lake,
+    started_at: DateTime<Utc>,
+    work: impl AsyncFnOnce(&Publication) -> Result<T, Error>,
+) -> Result<(T, Option<CommitRecord>), Error> {
+    sweep(lake, started_at).await?;
+    let publication = lake.begin(run_id(started_at)?, started_at);
+    let done = interruptible(work(&publication)).await;
+    let record = publication.commit(Utc::now()).await;
+    Ok((done?, record?))
+}
+
+/// Runs a future until it ends, Ctrl-C is pressed or the process is told to terminate.
+///
+/// # Errors
+/// Those of the future, and [`Error::Interrupted`].
+pub(crate) async fn interruptible<T>(
+    future: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::select! {
+        done = future => done,
+        () = stop_signal() => Err(Error::Interrupted),
+    }
+}
+
+#[cfg(unix)]
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() {
+    drop(tokio::signal::ctrl_c().await);
+}
+
+/// Removes what runs left that died a day ago or earlier.
+async fn sweep(lake: &Lake, started_at: DateTime<Utc>) -> Result<(), Error> {
     let age = chrono::TimeDelta::from_std(DEFAULT_LEFTOVER_AGE).unwrap_or_default();
     for run_id in lake.sweep(started_at - age).await? {
         tracing::info!(%run_id, "removed what a dead run left in the staging folder");
     }
-    Ok(lake.begin(run_id(started_at)?, started_at))
+    Ok(())
 }
 
 /// A name for the run: its start and its process, so that names sort by time and do not repeat.
@@ -24,14 +68,6 @@ fn run_id(started_at: DateTime<Utc>) -> Result<RunId, Error> {
     let time = started_at.format("%Y%m%dT%H%M%S%3fZ");
     let name = format!("{time}-{}", std::process::id());
     name.parse().map_err(|error: costlake_sink::ParseRunIdError| Error::Internal(error.to_string()))
-}
-
-/// Writes the commit record of what was published; `None` if nothing changed.
-///
-/// # Errors
-/// The lake.
-pub(crate) async fn commit(publication: Publication) -> Result<Option<CommitRecord>, Error> {
-    Ok(publication.commit(Utc::now()).await?)
 }
 
 /// How long to wait for blocking threads when the program ends early.

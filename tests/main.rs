@@ -1,0 +1,37 @@
+//! The program as its users see it: command line in, exit code, texts and lake out.
+//!
+//! Written from the contract (`docs/format.md`, exit codes, the texts for people), with arithmetic
+//! of its own, so that a misreading in the program is not repeated here. Every module is marked as a
+//! test, helpers too, so that the lints let it unwrap.
+
+// Programs, the simulator, pipeline files, lakes.
+#[cfg(test)]
+mod harness;
+// Decimal arithmetic that shares nothing with the program.
+#[cfg(test)]
+mod exact;
+// CSV and Parquet as tests read them.
+#[cfg(test)]
+mod reading;
+
+// The main job: three months, both metrics, again, with other threads, and after a month moved.
+#[cfg(test)]
+mod main_job;
+// Rows and money in are rows and money out.
+#[cfg(test)]
+mod conservation;
+// The same lake in the eyes of DuckDB, pyarrow and Polars.
+#[cfg(test)]
+mod oracles;
+// Public cost files of all generations.
+#[cfg(test)]
+mod samples;
+// Every way to get it wrong: exit code, text, and a lake that is as it was.
+#[cfg(test)]
+mod wrong_tries;
+// Looking without changing: status, verify, schema, plan, completions.
+#[cfg(test)]
+mod inspect;
+// Any small file.
+#[cfg(test)]
+mod properties;
