@@ -16,7 +16,7 @@ use tempfile::TempDir;
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_costlake");
 
 /// No program runs longer than this; one that does hangs.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(170);
 
 /// The pipeline of nearly every test: all of the enrollment that the simulator names.
 pub(crate) const PIPELINE: &str = r#"
@@ -199,6 +199,11 @@ impl Simulator {
         wait_until("the simulator is gone", || self.child.try_wait().unwrap());
     }
 
+    /// Forgets all faults.
+    pub(crate) fn forget_faults(&self) {
+        self.control("DELETE", "faults", "");
+    }
+
     fn control(&self, method: &str, command: &str, body: &str) -> String {
         let address = self.variable("COSTLAKE_ARM_ENDPOINT").strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
@@ -319,6 +324,39 @@ fn collect(root: &Path, directory: &Path, found: &mut BTreeMap<String, Object>) 
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         found.insert(name, Object { bytes: fs::read(&path).unwrap(), modified });
     }
+}
+
+/// A cost file of two days of 2025-05 in three departments, one row a line.
+pub(crate) const SMALL_HEADER: &str = "BillingAccountId,InvoiceSectionId,InvoiceSectionName,Date,\
+    BillingPeriodStartDate,CostInBillingCurrency,BillingCurrencyCode,ChargeType,PricingModel,Quantity,Team";
+
+/// A row of [`SMALL_HEADER`].
+pub(crate) fn small_row(department: &str, name: &str, day: u32, cost: &str) -> String {
+    format!(
+        "1234567,{department},\"{name}\",05/{day:02}/2025,05/01/2025,{cost},EUR,Usage,OnDemand,1,blue"
+    )
+}
+
+/// A cost file of rows with CRLF ends.
+pub(crate) fn small_file(rows: &[String]) -> String {
+    let lines = std::iter::once(SMALL_HEADER).chain(rows.iter().map(String::as_str));
+    lines.map(|line| format!("{line}\r\n")).collect()
+}
+
+/// Three sound rows.
+pub(crate) fn sound_rows() -> Vec<String> {
+    vec![
+        small_row("7", "Öl, Gas", 1, "1.25"),
+        small_row("8", "Retail", 2, "0.000000000000000000000001"),
+        small_row("", "", 2, "-0.75"),
+    ]
+}
+
+/// Bytes as a gzip stream.
+pub(crate) fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// The reference folder of the project, if it is here; else says so.

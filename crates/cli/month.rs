@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use costlake_model::rollup::{Definition, Formula};
-use costlake_model::{BillingPeriod, Metric, Partition, ScopeSlug, Table};
+use costlake_model::{BillingPeriod, ExactSum, Metric, Partition, ScopeSlug, Table};
 use costlake_sink::{
     AuditedObject, BlobRecord, InputObject, Lake, Outcome, PartitionAccount, Publication, Source,
     TableTotals, footer_metadata,
@@ -160,12 +160,16 @@ impl Publisher<'_> {
         };
         for month in merged {
             let definition = Arc::clone(month.rollup.definition());
+            let mut rollup = Rollup::new(Arc::clone(&definition));
             let mut batches = self.lake.read_line_items(&partition, &definition.columns()).await?;
             while let Some(batch) = batches.try_next().await? {
                 let partial =
                     Partial::of_batch(&definition, metric, &batch).map_err(Error::Rollup)?;
-                month.rollup.merge(partial);
+                rollup.merge(partial);
             }
+            let stored = |column: &str| manifest.decimals.get(column).map(|totals| totals.stored);
+            check_rollup(&rollup, metric, stored)?;
+            month.rollup.absorb(rollup);
             month
                 .inputs
                 .push(InputObject { partition: partition.clone(), sha256: manifest.object.sha256 });
@@ -220,24 +224,33 @@ fn line_items(metric: Metric, period: BillingPeriod, scope: &ScopeSlug) -> Parti
     Partition { table: Table::LineItems, metric: Some(metric), period, scope: scope.clone() }
 }
 
-/// Sums of the rollup engine over all rows must equal the control sums of the ledger (I5).
 fn check_rollups(report: &ReportAccount) -> Result<(), Error> {
-    for rollup in &report.rollups {
-        for measure in &rollup.definition().measures {
-            let Formula::Sum(column, filter) = &measure.formula else { continue };
-            if filter.metric != Some(report.metric) || !filter.charge_classes.is_empty() {
-                continue;
-            }
-            let totals = report.ledger.published.decimals.get(column).copied().unwrap_or_default();
-            let found = rollup.total(&measure.name).unwrap_or_default();
-            if found != totals.stored {
-                return Err(Error::Rollup(costlake_transform::Error::ControlSum {
-                    rollup: rollup.definition().name.clone(),
-                    measure: measure.name.clone(),
-                    expected: totals.stored.to_string(),
-                    found: found.to_string(),
-                }));
-            }
+    let decimals = &report.ledger.published.decimals;
+    let stored = |column: &str| decimals.get(column).map(|totals| totals.stored);
+    report.rollups.iter().try_for_each(|rollup| check_rollup(rollup, report.metric, stored))
+}
+
+/// Sums of the rollup engine over all rows of a metric must equal the control sums, taken in 256 bits
+/// when the rows were read (`reliability.md`, I5).
+fn check_rollup(
+    rollup: &Rollup,
+    metric: Metric,
+    control: impl Fn(&str) -> Option<ExactSum>,
+) -> Result<(), Error> {
+    for measure in &rollup.definition().measures {
+        let Formula::Sum(column, filter) = &measure.formula else { continue };
+        if filter.metric != Some(metric) || !filter.charge_classes.is_empty() {
+            continue;
+        }
+        let expected = control(column).unwrap_or_default();
+        let found = rollup.total(&measure.name).unwrap_or_default();
+        if found != expected {
+            return Err(Error::Rollup(costlake_transform::Error::ControlSum {
+                rollup: rollup.definition().name.clone(),
+                measure: measure.name.clone(),
+                expected: expected.to_string(),
+                found: found.to_string(),
+            }));
         }
     }
     Ok(())

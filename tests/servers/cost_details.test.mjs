@@ -11,7 +11,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -36,7 +36,7 @@ test("every exchange of a run is what Azure's description says", { skip }, async
   const simulator = await startSimulator(folder, ends);
   const recorder = await startRecorder(simulator.COSTLAKE_ARM_ENDPOINT, ends);
 
-  const code = await runCostlake(folder, { ...simulator, COSTLAKE_ARM_ENDPOINT: recorder.origin });
+  const code = await runCostlake(folder, simulator, recorder);
   assert.equal(code, 0, "costlake run ended well");
   assert.ok(recorder.exchanges.length > 0, "costlake spoke through the recorder");
 
@@ -77,16 +77,13 @@ test("every exchange of a run is what Azure's description says", { skip }, async
 
   await t.test("the simulator takes the requests of Azure's own examples", async () => {
     const token = recorder.exchanges[0].request.headers.authorization;
-    const examples = [
-      "GenerateCostDetailsReportByBillingAccountEnterpriseAgreementCustomerAndBillingPeriod",
-      "GenerateCostDetailsReportByDepartmentsAndTimePeriod",
-      "GenerateCostDetailsReportByEnrollmentAccountsAndTimePeriod",
-      "GenerateCostDetailsReportBySubscriptionAndTimePeriod",
-    ];
+    const folder = join(SPECS, "cost-management", "2024-08-01", "examples");
+    const ofEnterprise = /^GenerateCostDetailsReportBy(BillingAccount|Departments|EnrollmentAccounts|Subscription).*\.json$/;
+    const examples = readdirSync(folder).filter((name) => ofEnterprise.test(name)).sort();
+    assert.ok(examples.length > 0, `examples in ${folder}`);
     let refused = 0;
     for (const example of examples) {
-      const path = join(SPECS, "cost-management", "2024-08-01", "examples", `${example}.json`);
-      const { scope, parameters } = JSON.parse(readFileSync(path, "utf8")).parameters;
+      const { scope, parameters } = JSON.parse(readFileSync(join(folder, example), "utf8")).parameters;
       const url = `${recorder.origin}/${scope.replace(/^\//, "")}/providers/Microsoft.CostManagement/generateCostDetailsReport?api-version=${API_VERSION}`;
       const before = recorder.exchanges.length;
       const headers = { authorization: token, "content-type": "application/json" };
@@ -112,7 +109,9 @@ async function azureValidator(folder) {
   cpSync(join(from, API_VERSION, name), join(stable, name));
   cpSync(join(from, API_VERSION, "examples"), join(stable, "examples"), { recursive: true });
   cpSync(join(from, "2024-08-01", "examples"), join(stable, "examples"), { recursive: true });
-  cpSync(join(from, "2024-08-01", "common-types.json"), join(stable, "common-types.json"));
+  // The older version's common types serve both; there they lie one folder higher.
+  const common = readFileSync(join(from, "2024-08-01", "common-types.json"), "utf8");
+  writeFileSync(join(stable, "common-types.json"), common.replaceAll('"../../../../../common-types', '"../../../../../../common-types'));
   cpSync(join(SPECS, "common-types"), join(root, "common-types"), { recursive: true });
   const validator = new oav.LiveValidator({
     directory: folder,
@@ -179,9 +178,15 @@ async function startRecorder(target, ends) {
   return { origin, exchanges };
 }
 
-function runCostlake(folder, variables) {
+/// The demo, except that calls go to the recorder and tokens are asked for the simulator behind it.
+function runCostlake(folder, simulator, recorder) {
   const { COSTLAKE_CONFIG, COSTLAKE_LAKE, COSTLAKE_PERIOD, COSTLAKE_METRIC, ...clean } = process.env;
-  const args = ["run", "-q", "-c", "pipelines/demo.toml", "--lake", join(folder, "lake")];
+  const tokenScope = `token_scope = "${simulator.COSTLAKE_ARM_ENDPOINT}/.default"`;
+  const demo = readFileSync("pipelines/demo.toml", "utf8");
+  const pipeline = join(folder, "pipeline.toml");
+  writeFileSync(pipeline, demo.replace("[azure]", `[azure]\n${tokenScope}`).replace(/\[\[rollup\]\][^]*/, ""));
+  const args = ["run", "-q", "-c", pipeline, "--lake", join(folder, "lake")];
+  const variables = { ...simulator, COSTLAKE_ARM_ENDPOINT: recorder.origin };
   const child = spawn(COSTLAKE, args, { env: { ...clean, ...variables }, stdio: ["ignore", "ignore", "inherit"] });
   return new Promise((done) => child.on("exit", done));
 }

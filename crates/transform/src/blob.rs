@@ -1,6 +1,7 @@
 //! One blob of a report: byte-order mark, header, then chunks of whole records.
 
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::csv::{self, FieldTable, RecordReader};
@@ -12,6 +13,8 @@ use crate::header::Binding;
 pub const DEFAULT_CHUNK_BYTES: usize = 32 << 20;
 /// A header line is never longer; the widest real one has 2,600 bytes.
 const MAX_HEADER_BYTES: usize = 1 << 20;
+/// Lines before the header are never more: a title and what belongs to it.
+const MAX_TITLE_LINES: u32 = 4;
 /// A record is never longer; real ones have some thousand bytes.
 const MAX_RECORD_BYTES: usize = 128 << 20;
 
@@ -52,6 +55,8 @@ pub struct BlobSummary {
     pub records: u64,
     /// Empty lines.
     pub blank_lines: u64,
+    /// Lines before the header.
+    pub title_lines: u32,
     /// Whether a second byte-order mark stood behind the header.
     pub has_second_mark: bool,
 }
@@ -210,25 +215,17 @@ impl BlobReader {
         Ok(plan)
     }
 
-    /// Takes the header line off the buffer, if it is whole.
+    /// Takes the header line off the buffer, if it is whole, with the title lines before it.
     fn take_header(&mut self, is_last: bool) -> Result<bool, Error> {
         check_encoding(&self.buffer, is_last)?;
-        let mark = if self.buffer.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-        let text = &self.buffer[mark..];
-        let window = &text[..text.len().min(MAX_HEADER_BYTES)];
-        let blank = window.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
-        let Some(end) = first_record_end(&window[blank..], is_last) else {
-            if is_last || window.len() == MAX_HEADER_BYTES {
-                return Err(header_error(text, window.len()));
-            }
+        let has_currency = self.options.currency.is_some();
+        let Some(found) = find_header(&self.buffer, has_currency, is_last)? else {
             return Ok(false);
         };
-        let (start, end) = (mark + blank, mark + blank + end);
-        let names = header_names(&self.buffer[start..end])?;
-        let binding = Binding::of_header(&names, self.options.currency.is_some())?;
-        self.header = without_line_end(&self.buffer[start..end]).to_vec();
-        self.binding = Some(Arc::new(binding));
-        self.drop_front(end);
+        self.header = without_line_end(&self.buffer[found.range.clone()]).to_vec();
+        self.binding = Some(Arc::new(found.binding));
+        self.summary.title_lines = found.title_lines;
+        self.drop_front(found.range.end);
         if self.buffer.starts_with(BYTE_ORDER_MARK) {
             self.summary.has_second_mark = true;
             self.drop_front(BYTE_ORDER_MARK.len());
@@ -240,6 +237,50 @@ impl BlobReader {
         self.buffer.drain(..bytes);
         self.offset += bytes as u64;
     }
+}
+
+/// The header line of a buffer, its line end included.
+struct FoundHeader {
+    range: Range<usize>,
+    binding: Binding,
+    title_lines: u32,
+}
+
+/// Finds the header by its names: files of the retired usage API have a title line before it
+/// (`azure-apis.md`, 3). `None` if more bytes are needed to tell.
+fn find_header(
+    buffer: &[u8],
+    has_currency: bool,
+    is_last: bool,
+) -> Result<Option<FoundHeader>, Error> {
+    let mark = if buffer.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let window = &buffer[..buffer.len().min(MAX_HEADER_BYTES)];
+    let mut start = mark;
+    let mut no_header = None;
+    for title_lines in 0..=MAX_TITLE_LINES {
+        let rest = window.get(start..).unwrap_or_default();
+        start += rest.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
+        let Some(length) = first_record_end(&window[start..], is_last) else {
+            let may_follow = !is_last && window.len() < MAX_HEADER_BYTES;
+            return match no_header {
+                _ if may_follow => Ok(None),
+                Some(error) => Err(error),
+                None => Err(header_error(&buffer[mark..], window.len())),
+            };
+        };
+        let range = start..start + length;
+        match bind_line(&window[range.clone()], has_currency) {
+            Ok(binding) => return Ok(Some(FoundHeader { range, binding, title_lines })),
+            Err(error @ Error::NoHeader { .. }) => no_header = no_header.or(Some(error)),
+            Err(error) => return Err(error),
+        }
+        start += length;
+    }
+    Err(no_header.unwrap_or(Error::Empty))
+}
+
+fn bind_line(line: &[u8], has_currency: bool) -> Result<Binding, Error> {
+    Binding::of_header(&header_names(line)?, has_currency)
 }
 
 fn header_error(text: &[u8], limit_bytes: usize) -> Error {

@@ -150,6 +150,15 @@ fn a_header_alone_is_no_rows() {
 }
 
 #[test]
+fn title_lines_before_the_header_are_skipped() {
+    let title = "Usage data for enrollment 12, July\r\n\r\n";
+    let text = format!("\u{feff}{title}{HEADER}07/01/2025,1,EUR,,Usage,OnDemand,a\r\n");
+    let (chunks, summary) = read_in_pieces(text.as_bytes(), 3, options()).unwrap();
+    assert_eq!((summary.title_lines, summary.records), (1, 1));
+    assert_eq!(values(&chunks, "meter_category"), ["a"]);
+}
+
+#[test]
 fn unknown_columns_are_kept_as_extra() {
     let chunks = read("Date,Cost,Currency,Owner \"x\",,\n07/01/2025,1,EUR,\"a \"\"b\"\"\",,\n07/01/2025,1,EUR,,c,\n").unwrap();
     assert_eq!(values(&chunks, "extra"), [r#"{"Owner \"x\"":"a \"b\""}"#, r#"{"column_5":"c"}"#]);

@@ -1,0 +1,93 @@
+# What one does here, and what CI does: the same. `make` alone lists it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+CARGO ?= cargo
+PYTHON ?= python3
+NPM ?= npm
+NODE ?= node
+# The folder that holds Azure's API descriptions (`azure-specs`). Tests that need it skip without it.
+export COSTLAKE_REFERENCE ?= ../shared/reference
+
+# One build serves tests and demo. Its hot crates are optimised (see [profile.dev] in Cargo.toml).
+costlake := target/debug/costlake
+venv := .venv/bin/python
+venv_stamp := .venv/requirements.stamp
+node_stamp := tests/servers/node_modules/.package-lock.stamp
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+
+.PHONY: build
+build: ## Build the program for tests and demo: target/debug/costlake
+	$(CARGO) build --locked
+
+.PHONY: release
+release: ## Build the fast program: target/release/costlake
+	$(CARGO) build --locked --release
+
+.PHONY: doc
+doc: ## Build the API documentation; a broken link is an error
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+.PHONY: clean
+clean: ## Remove everything that was built or installed here
+	$(CARGO) clean
+	rm -rf .venv tests/servers/node_modules
+
+
+.PHONY: fmt
+fmt: ## Format the Rust code
+	$(CARGO) fmt --all
+
+.PHONY: fmt-check
+fmt-check: ## Check that the Rust code is formatted
+	$(CARGO) fmt --all --check
+
+.PHONY: lint
+lint: ## Run clippy over everything; a warning is an error
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: test
+test: build $(venv_stamp) ## Run all Rust and Python tests; needs Rust and Python, nothing else
+	COSTLAKE_PYTHON=$(CURDIR)/$(venv) $(CARGO) test --locked --workspace
+	COSTLAKE_BIN=$(costlake) $(venv) -B -m unittest discover -s tests/python
+
+.PHONY: test-servers
+test-servers: ## Check client and simulator against Azure's own API description; needs Node.js
+	@if [ -d "$(COSTLAKE_REFERENCE)/azure-specs" ]; then \
+		$(MAKE) --no-print-directory run-server-tests; \
+	else \
+		echo "test-servers: skipped, no azure-specs in COSTLAKE_REFERENCE=$(COSTLAKE_REFERENCE)"; \
+	fi
+
+.PHONY: run-server-tests
+run-server-tests: build $(node_stamp)
+	COSTLAKE_BIN=$(costlake) $(NODE) --test --test-reporter=spec tests/servers/
+
+.PHONY: ci
+ci: ## Run what CI runs
+	.ci/run
+
+
+.PHONY: demo
+demo: build ## Run the whole pipeline against the simulated Azure
+	COSTLAKE_BIN=$(costlake) scripts/demo.sh
+
+.PHONY: sim
+sim: build ## Run the simulated Azure until Ctrl-C; its environment is in target/sim.env
+	$(costlake) simulate --listen 127.0.0.1:0 --env-file target/sim.env
+
+# Made once, and again when the pinned versions change.
+$(venv_stamp): tests/requirements.txt
+	$(PYTHON) -m venv .venv
+	$(venv) -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(node_stamp): tests/servers/package.json tests/servers/package-lock.json
+	cd tests/servers && $(NPM) ci --ignore-scripts --no-audit --no-fund
+	touch $@
