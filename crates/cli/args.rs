@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::ingest::Limits;
+
 /// Azure Enterprise Agreement cost reports as typed, partitioned Parquet, exact to the last digit.
 #[derive(Debug, Parser)]
 #[command(
@@ -153,9 +155,19 @@ pub(crate) struct WorkArgs {
     /// About how much memory to use, such as 256MB or 1GB; at least 192MB.
     #[arg(long, value_name = "SIZE", default_value = "512MB", env = "COSTLAKE_MEMORY_LIMIT")]
     pub memory_limit: String,
+    /// Publishes nothing of a report of which more rows than this go to quarantine.
+    #[arg(long, value_name = "ROWS")]
+    pub max_quarantined: Option<u64>,
     /// Refuses values that must be rounded to be stored.
     #[arg(long)]
     pub strict_decimals: bool,
+}
+
+impl WorkArgs {
+    /// What keeps a report from being published.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { strict_decimals: self.strict_decimals, max_quarantined: self.max_quarantined }
+    }
 }
 
 /// Which files, and where to.

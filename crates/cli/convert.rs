@@ -45,8 +45,8 @@ pub(crate) async fn convert(
             .say(&format!("skipped {}: a newer run of the same report is there", folder.display()));
     }
     let memory_limit = config::parse_bytes(&args.work.memory_limit)?;
-    let strict = args.work.strict_decimals;
-    let engine = Engine::new(args.work.jobs, memory_limit, definitions, strict, progress)?;
+    let limits = args.work.limits();
+    let engine = Engine::new(args.work.jobs, memory_limit, definitions, limits, progress)?;
 
     let lake = Lake::open(&location, true).await?;
     let work = async |publication: &Publication| {

@@ -41,8 +41,17 @@ pub(crate) struct Engine {
     line_items: Arc<RowGroupEncoder>,
     quarantine: Arc<RowGroupEncoder>,
     definitions: Vec<Arc<Definition>>,
-    strict_decimals: bool,
+    limits: Limits,
     progress: Arc<Progress>,
+}
+
+/// What keeps a report from being published although its rows were read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Whether values that must be rounded to be stored are refused.
+    pub strict_decimals: bool,
+    /// How many rows may go to quarantine; `None` for any number, as long as some row is sound.
+    pub max_quarantined: Option<u64>,
 }
 
 /// What to read as one report.
@@ -93,6 +102,8 @@ pub(crate) struct ReportAccount {
     pub unknown_columns: Vec<String>,
     /// What the rows say about period and scope.
     pub facts: RowFacts,
+    /// The first row that went to quarantine, and why.
+    pub first_fault: Option<String>,
 }
 
 /// What the rows say about themselves.
@@ -122,7 +133,7 @@ impl Engine {
         jobs: Option<NonZeroUsize>,
         memory_limit: u64,
         definitions: Vec<Arc<Definition>>,
-        strict_decimals: bool,
+        limits: Limits,
         progress: Arc<Progress>,
     ) -> Result<Self, Error> {
         let affordable = (memory_limit / MEMORY_PER_CHUNK).saturating_sub(CHUNKS_BESIDE / 2);
@@ -145,7 +156,7 @@ impl Engine {
             line_items: Arc::new(RowGroupEncoder::new(line_item_schema())?),
             quarantine: Arc::new(RowGroupEncoder::new(quarantine_schema())?),
             definitions,
-            strict_decimals,
+            limits,
             progress,
         })
     }
@@ -185,6 +196,7 @@ impl Engine {
             rollups: self.definitions.iter().map(|d| Rollup::new(Arc::clone(d))).collect(),
             unknown_columns: BTreeSet::new(),
             facts: RowFacts::default(),
+            first_fault: None,
             bar,
         };
         let mut working = FuturesOrdered::new();
@@ -204,7 +216,7 @@ impl Engine {
                 }
             }
         }
-        staging.finish(&name, metric, self.strict_decimals).await
+        staging.finish(&name, metric, self.limits).await
     }
 
     /// Starts the work on a cut; the future is its result.
@@ -222,7 +234,7 @@ impl Engine {
                     // The receiver is gone only when the whole run is.
                     drop(
                         sender.send(
-                            work.run(&file, &chunk).map(|worked| Step::Chunk(Box::new(worked))),
+                            work.run(&file, chunk).map(|worked| Step::Chunk(Box::new(worked))),
                         ),
                     );
                 });
@@ -342,12 +354,15 @@ struct WorkedChunk {
     ledger: Ledger,
     partials: Vec<Partial>,
     facts: RowFacts,
+    first_fault: Option<String>,
 }
 
 impl Work {
-    fn run(&self, file: &str, chunk: &Chunk) -> Result<WorkedChunk, Error> {
+    fn run(&self, file: &str, chunk: Chunk) -> Result<WorkedChunk, Error> {
         let decoded =
             chunk.decode().map_err(|source| Error::Refused { file: file.to_owned(), source })?;
+        // The text is no longer needed, and as large as all that comes of it.
+        drop(chunk);
         let partials = self
             .definitions
             .iter()
@@ -367,6 +382,7 @@ impl Work {
             ledger: decoded.ledger,
             partials,
             facts: RowFacts::of_batch(&decoded.batch),
+            first_fault: decoded.quarantined.first().map(ToString::to_string),
         })
     }
 }
@@ -383,6 +399,7 @@ struct Staging<'a> {
     rollups: Vec<Rollup>,
     unknown_columns: BTreeSet<String>,
     facts: RowFacts,
+    first_fault: Option<String>,
     bar: Bar,
 }
 
@@ -410,6 +427,7 @@ impl Staging<'_> {
             rollup.merge(partial);
         }
         self.facts.merge(chunk.facts);
+        self.first_fault = self.first_fault.take().or(chunk.first_fault);
         Ok(())
     }
 
@@ -442,18 +460,15 @@ impl Staging<'_> {
         Ok(())
     }
 
-    async fn finish(self, name: &str, metric: Metric, strict: bool) -> Result<Ingested, Error> {
+    async fn finish(self, name: &str, metric: Metric, limits: Limits) -> Result<Ingested, Error> {
         self.ledger
             .check()
             .map_err(|source| Error::Conservation { report: name.to_owned(), source })?;
-        if strict && let Some((column, totals)) = rounded(&self.ledger) {
-            return Err(Error::Damaged {
-                file: name.to_owned(),
-                problem: format!(
-                    "{totals} values of {column} have more than 24 fraction digits, and --strict-decimals is set"
-                ),
-            });
-        }
+        limits.check(&self.ledger).map_err(|problem| {
+            let first = self.first_fault.iter().map(|fault| format!("; the first: {fault}"));
+            let problem = first.fold(problem, |problem, fault| problem + &fault);
+            Error::Damaged { file: name.to_owned(), problem }
+        })?;
         // Whether blobs came from Azure or from disk does not matter: the same bill, the same bytes.
         let source = Source::Files(self.blobs.clone());
         let totals = TableTotals::from(&self.ledger.published);
@@ -473,14 +488,33 @@ impl Staging<'_> {
             rollups: self.rollups,
             unknown_columns: self.unknown_columns.into_iter().collect(),
             facts: self.facts,
+            first_fault: self.first_fault,
         };
         Ok(Ingested { staged, quarantine, account })
     }
 }
 
-fn rounded(ledger: &Ledger) -> Option<(&'static str, u64)> {
-    let decimals = ledger.published.decimals.iter();
-    decimals.map(|(column, totals)| (*column, totals.rounded)).find(|(_, rounded)| *rounded > 0)
+impl Limits {
+    /// Holds the account of a report against the limits.
+    fn check(self, ledger: &Ledger) -> Result<(), String> {
+        let (published, quarantined) = (ledger.published.rows, ledger.quarantined.rows);
+        if quarantined > 0 && published == 0 {
+            return Err(format!("none of its {quarantined} rows could be typed"));
+        }
+        if let Some(limit) = self.max_quarantined.filter(|limit| quarantined > *limit) {
+            return Err(format!(
+                "{quarantined} rows could not be typed, --max-quarantined allows {limit}"
+            ));
+        }
+        let mut rounded = ledger.published.decimals.iter().filter(|(_, t)| t.rounded > 0);
+        match rounded.next().filter(|_| self.strict_decimals) {
+            Some((column, totals)) => Err(format!(
+                "{} values of {column} have more than 24 fraction digits, and --strict-decimals is set",
+                totals.rounded
+            )),
+            None => Ok(()),
+        }
+    }
 }
 
 impl RowFacts {

@@ -113,6 +113,7 @@ impl Publisher<'_> {
             object: facts,
             ledger: report.ledger,
             unknown_columns: report.unknown_columns,
+            first_fault: report.first_fault,
         })
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct ReportResult {
     pub ledger: Ledger,
     /// Source columns without a canonical one.
     pub unknown_columns: Vec<String>,
+    /// The first row that went to quarantine, and why.
+    pub first_fault: Option<String>,
 }
 
 /// One rollup of a month.
@@ -158,6 +160,13 @@ impl RunResult {
         if !unknown.is_empty() {
             let unknown: Vec<&str> = unknown.into_iter().collect();
             lines.push(format!("Unknown columns, kept in `extra`: {}", unknown.join(", ")));
+        }
+        for (month, report) in self.reports() {
+            let rows = report.ledger.quarantined.rows;
+            if let Some(fault) = &report.first_fault {
+                let name = format!("{} {} {}", month.scope, month.period, report.metric);
+                lines.push(format!("Quarantine: {rows} rows of {name}; the first: {fault}"));
+            }
         }
         lines.push(self.outcome());
         lines
@@ -302,6 +311,7 @@ impl ReportResult {
             "cost": cost,
             "decimals": totals,
             "unknown_columns": self.unknown_columns,
+            "first_fault": self.first_fault,
         })
     }
 }

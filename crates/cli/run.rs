@@ -54,8 +54,8 @@ pub(crate) async fn run(
     let client = Client::new(fetch_config, credentials, monitor)?;
     let memory_limit = config::parse_bytes(&args.work.memory_limit)?;
     let definitions = plan.definitions.clone();
-    let strict = args.work.strict_decimals;
-    let engine = Engine::new(args.work.jobs, memory_limit, definitions, strict, progress)?;
+    let limits = args.work.limits();
+    let engine = Engine::new(args.work.jobs, memory_limit, definitions, limits, progress)?;
 
     let lake = Lake::open(&plan.lake, true).await?;
     let work = async |publication: &Publication| {

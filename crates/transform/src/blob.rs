@@ -9,8 +9,8 @@ use crate::decode::DateFormats;
 use crate::error::{Error, printable};
 use crate::header::Binding;
 
-/// Bytes of a chunk by default. One chunk becomes one row group: about 45,000 rows of a real file.
-pub const DEFAULT_CHUNK_BYTES: usize = 32 << 20;
+/// Bytes of a chunk by default. One chunk becomes one row group: about 20,000 rows of a real file.
+pub const DEFAULT_CHUNK_BYTES: usize = 16 << 20;
 /// A header line is never longer; the widest real one has 2,600 bytes.
 const MAX_HEADER_BYTES: usize = 1 << 20;
 /// Lines before the header are never more: a title and what belongs to it.

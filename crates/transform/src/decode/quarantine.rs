@@ -1,6 +1,7 @@
 //! Rows that could not be typed: kept with their bytes, their place and the reason.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -89,6 +90,17 @@ pub struct QuarantinedRow {
     pub cost: Option<i128>,
     /// The bytes of the record, without the line end.
     pub raw: Vec<u8>,
+}
+
+impl fmt::Display for QuarantinedRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place { blob, record, byte_offset } = self.place;
+        write!(f, "blob {blob}, record {record} at byte {byte_offset}: ")?;
+        if let Some(column) = self.column {
+            write!(f, "{column}: ")?;
+        }
+        write!(f, "expected {}, found `{}`", self.expected, self.found)
+    }
 }
 
 /// The first fault of a row.

@@ -1,6 +1,8 @@
 //! The reader and the rollups from outside: bytes in, batches out.
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod rollups;
@@ -18,9 +20,17 @@ fn read_in_pieces(
     piece: usize,
     options: BlobOptions,
 ) -> Result<(Vec<DecodedChunk>, BlobSummary), Error> {
+    read_pieces(text.chunks(piece.max(1)), options)
+}
+
+/// Reads a text fed in the given pieces.
+fn read_pieces<'a>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+    options: BlobOptions,
+) -> Result<(Vec<DecodedChunk>, BlobSummary), Error> {
     let mut reader = BlobReader::new(options);
     let mut chunks = Vec::new();
-    for mut input in text.chunks(piece.max(1)) {
+    for mut input in pieces {
         while !input.is_empty() {
             chunks.extend(reader.feed(&mut input)?);
         }
