@@ -13,14 +13,12 @@ export COSTLAKE_REFERENCE ?= ../shared/reference
 
 # One build serves tests and demo. Its hot crates are optimised (see [profile.dev] in Cargo.toml).
 costlake := target/debug/costlake
-venv := .venv/bin/python
 venv_stamp := .venv/requirements.stamp
 node_stamp := tests/servers/node_modules/.package-lock.stamp
 
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-
 
 .PHONY: build
 build: ## Build the program for tests and demo: target/debug/costlake
@@ -39,7 +37,6 @@ clean: ## Remove everything that was built or installed here
 	$(CARGO) clean
 	rm -rf .venv tests/servers/node_modules
 
-
 .PHONY: fmt
 fmt: ## Format the Rust code
 	$(CARGO) fmt --all
@@ -53,9 +50,8 @@ lint: ## Run clippy over everything; a warning is an error
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: test
-test: build $(venv_stamp) ## Run all Rust and Python tests; needs Rust and Python, nothing else
-	COSTLAKE_PYTHON=$(CURDIR)/$(venv) $(CARGO) test --locked --workspace
-	COSTLAKE_BIN=$(costlake) $(venv) -B -m unittest discover -s tests/python
+test: .venv ## Run all tests, Python's readers among them; needs Rust and Python, nothing else
+	$(CARGO) test --locked --workspace
 
 .PHONY: test-servers
 test-servers: ## Check client and simulator against Azure's own API description; needs Node.js
@@ -73,7 +69,6 @@ run-server-tests: build $(node_stamp)
 ci: ## Run what CI runs
 	.ci/run
 
-
 .PHONY: demo
 demo: build ## Run the whole pipeline against the simulated Azure
 	COSTLAKE_BIN=$(costlake) scripts/demo.sh
@@ -82,10 +77,13 @@ demo: build ## Run the whole pipeline against the simulated Azure
 sim: build ## Run the simulated Azure until Ctrl-C; its environment is in target/sim.env
 	$(costlake) simulate --listen 127.0.0.1:0 --env-file target/sim.env
 
-# Made once, and again when the pinned versions change.
+# DuckDB, Polars and pyarrow, as judges of the lake. Made once, and again when the pinned versions change.
+.PHONY: .venv
+.venv: $(venv_stamp)
+
 $(venv_stamp): tests/requirements.txt
 	$(PYTHON) -m venv .venv
-	$(venv) -m pip install --quiet --disable-pip-version-check --requirement $<
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 $(node_stamp): tests/servers/package.json tests/servers/package-lock.json

@@ -58,7 +58,7 @@ lake=$PWD/$demo/lake
 cat <<TEXT
 
 The Parquet lies in $demo/lake:
-$(cd "$demo/lake" && find . -name '*.parquet' | LC_ALL=C sort | sed 's/^\./  /')
+$(cd "$demo/lake" && find . -name '*.parquet' | LC_ALL=C sort | sed 's|^\./|  |')
 
 Open it with DuckDB or with Polars:
 

@@ -124,7 +124,9 @@ async function azureValidator(folder) {
 
 async function startSimulator(folder, ends) {
   const envFile = join(folder, "env");
-  const child = spawn(COSTLAKE, ["simulate", "-q", "--env-file", envFile], { stdio: ["ignore", "ignore", "inherit"] });
+  const child = spawn(COSTLAKE, ["simulate", "-q", "--env-file", envFile], { stdio: ["ignore", "ignore", "pipe"] });
+  let said = "";
+  child.stderr.on("data", (text) => (said += text));
   const ended = new Promise((done) => child.on("exit", done));
   ends.push(async () => {
     child.kill();
@@ -132,7 +134,7 @@ async function startSimulator(folder, ends) {
   });
   const deadline = Date.now() + READY_WITHIN_MS;
   while (!existsSync(envFile)) {
-    assert.equal(child.exitCode, null, "the simulator runs");
+    assert.equal(child.exitCode, null, `the simulator runs: ${said}`);
     assert.ok(Date.now() < deadline, "the simulator is ready in time");
     await new Promise((done) => setTimeout(done, 50));
   }
