@@ -133,8 +133,9 @@ fn check_line_items(lake: &Path, metric: &str, month: &str, expected: &SourceRep
 }
 
 fn check_departments(lake: &Path, month: &str, expected: &BTreeMap<&str, Departments>) {
-    let path =
-        format!("department_month/billing_period={month}/scope=billing-account-8608480/data.parquet");
+    let path = format!(
+        "department_month/billing_period={month}/scope=billing-account-8608480/data.parquet"
+    );
     let rows = ParquetRows::read(&lake.join(path));
     let keys: Vec<String> = rows.texts("department_id").into_iter().map(Option::unwrap).collect();
     assert!(keys.is_sorted(), "{keys:?}");
@@ -143,8 +144,9 @@ fn check_departments(lake: &Path, month: &str, expected: &BTreeMap<&str, Departm
         let counts = rows.integers(&format!("{metric}_rows"));
         let costs = rows.amounts(&format!("{metric}_cost"));
         let found = keys.iter().zip(counts.into_iter().zip(costs));
-        let found: Departments =
-            found.map(|(key, (rows, cost))| (key.clone(), (rows.unwrap(), cost.unwrap()))).collect();
+        let found: Departments = found
+            .map(|(key, (rows, cost))| (key.clone(), (rows.unwrap(), cost.unwrap())))
+            .collect();
         let mut expected = expected[metric].clone();
         for key in &keys {
             expected.entry(key.clone()).or_default();

@@ -21,7 +21,8 @@ impl Exact {
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = format!("{}{fraction}", whole.trim_start_matches(['-', '+']));
         let digits: i128 = digits.parse().unwrap_or_else(|_| panic!("{text:?} is no number"));
-        let shift = i32::try_from(SCALE).unwrap() + exponent - i32::try_from(fraction.len()).unwrap();
+        let shift =
+            i32::try_from(SCALE).unwrap() + exponent - i32::try_from(fraction.len()).unwrap();
         let power = 10_i128.pow(shift.unsigned_abs());
         let value = if shift < 0 {
             assert_eq!(digits % power, 0, "{text:?} is finer than 28 digits");

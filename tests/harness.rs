@@ -125,6 +125,7 @@ pub(crate) fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>
             return value;
         }
         assert!(started.elapsed() < DEADLINE, "waited too long until {what}");
+        // The pause between two looks, not the wait itself.
         thread::park_timeout(Duration::from_millis(10));
     }
 }

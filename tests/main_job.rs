@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::exact::Exact;
 use crate::harness::{World, commits, finish, lake_files, manifest, published, text};
+use crate::reading::ParquetRows;
 
 /// Three months, both metrics, one department that has no name and one that has a comma.
 const SIZE: [&str; 4] = ["--polls", "1", "--rows-per-month", "600"];
@@ -184,7 +185,8 @@ fn a_department_scope_is_a_part_of_the_enrollment() {
         rows.into_iter().find(|row| row["department_id"] == id.as_str()).unwrap()
     };
     let (of_whole, of_part) = (of_department(&whole), of_department(&part));
-    for measure in ["actual_cost", "amortized_cost", "difference", "used_shares", "actual_rows"] {
+    // Marketplace purchases are seen at the enrollment only.
+    for measure in ["on_demand", "spot", "used_shares", "commitment_purchases", "rounding"] {
         assert_eq!(of_whole[measure], of_part[measure], "{measure}");
     }
 }
@@ -200,4 +202,58 @@ fn variables_and_flags_go_before_the_pipeline_file() {
     assert_eq!(months[0]["billing_period"], "2025-06");
     assert_eq!(months[0]["reports"].as_array().unwrap().len(), 1);
     assert_eq!(months[0]["reports"][0]["metric"], "actual");
+}
+
+#[test]
+fn a_definition_of_ones_own_becomes_a_table() {
+    let world = World::small();
+    let definition = world.directory.path().join("cost_center_month.toml");
+    let text_of_definition = r#"
+        name = "cost_center_month"
+        description = "What each cost centre was billed"
+        group_by = ["cost_center", "billing_currency"]
+        [[measure]]
+        name = "billed"
+        sum = "cost"
+        metric = "actual"
+        [[measure]]
+        name = "lines"
+        count = true
+        metric = "actual"
+    "#;
+    fs::write(&definition, text_of_definition).unwrap();
+    let args = ["-o", "json", "--period", "2025-05", "--definition", text(&definition)];
+    let result = world.run(&args).exits(0).json();
+    let rollups = result["months"][0]["rollups"].as_array().unwrap();
+    assert_eq!(rollups.len(), 1);
+    let path = rollups[0]["path"].as_str().unwrap();
+    assert_eq!(
+        path,
+        "cost_center_month/billing_period=2025-05/scope=billing-account-8608480/data.parquet"
+    );
+    let rows = ParquetRows::read(&world.lake().join(path));
+    let billed: Exact = rows.amounts("billed").into_iter().flatten().sum();
+    let lines: i64 = rows.integers("lines").into_iter().flatten().sum();
+    let reports = result["months"][0]["reports"].as_array().unwrap();
+    let actual = reports.iter().find(|report| report["metric"] == "actual").unwrap();
+    assert_eq!(actual["decimals"]["cost"]["stored_total"], billed.to_string());
+    assert_eq!(actual["rows"], lines);
+}
+
+#[test]
+fn stderr_is_talk_that_can_be_turned_off_or_into_json() {
+    let world = World::small();
+    let quiet = world.run(&["--quiet", "--period", "2025-05"]).exits(0);
+    assert_eq!(quiet.stderr, "");
+    let verbose = world.run(&["--log-format", "json", "-v", "--progress", "none"]).exits(0);
+    for line in verbose.stderr.lines() {
+        let parsed = serde_json::from_str::<Value>(line);
+        assert!(parsed.is_ok(), "{line:?} is no JSON");
+    }
+    let secret = world.simulator.variable("AZURE_CLIENT_SECRET");
+    let loud = world.run(&["-vv"]).exits(0);
+    let told = format!("{}{}{}", loud.stdout, loud.stderr, verbose.stderr);
+    for hidden in [secret, "sig=", "Bearer "] {
+        assert!(!told.contains(hidden), "{hidden} is in the log");
+    }
 }

@@ -45,6 +45,15 @@ impl ParquetRows {
         Self(reader.map(Result::unwrap).collect())
     }
 
+    /// Name, type and nullability of the columns of an object.
+    pub(crate) fn columns_of(path: &Path) -> Vec<(String, String, bool)> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+        let fields = builder.schema().fields().iter();
+        fields
+            .map(|field| (field.name().clone(), field.data_type().to_string(), field.is_nullable()))
+            .collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.iter().map(RecordBatch::num_rows).sum()
     }

@@ -1,0 +1,226 @@
+//! Files that are no cost files, or damaged, and rows that cannot be typed.
+
+use std::fs;
+use std::path::Path;
+
+use super::Files;
+use crate::harness::{
+    commits, gzipped, lake_files, published, run, small_file, small_row, sound_rows, text,
+};
+use crate::reading::ParquetRows;
+
+const ACTUAL: &str = "cost_line_items/metric=actual/billing_period=2025-05/scope=billing-account-1234567/data.parquet";
+const QUARANTINE: &str =
+    "quarantine/metric=actual/billing_period=2025-05/scope=billing-account-1234567/data.parquet";
+
+#[test]
+fn damaged_files_are_refused_whole() {
+    let sound = small_file(&sound_rows());
+    let without_header = sound.split_once("\r\n").unwrap().1.to_owned();
+    let zipped = gzipped(sound.repeat(50).as_bytes());
+    let unclosed = format!(
+        "{sound}1234567,7,\"Never closed,05/01/2025,05/01/2025,1,EUR,Usage,OnDemand,1,x\r\n"
+    );
+    let utf16: Vec<u8> = sound.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let twice = sound.replace("Team", "Cost");
+    for (name, bytes, words) in [
+        ("no-header.csv", without_header.as_bytes(), &["header", "columns"][..]),
+        ("empty.csv", b"", &["empty", "header"]),
+        ("bom-only.csv", b"\xef\xbb\xbf", &["empty", "header"]),
+        ("cut.csv.gz", &zipped[..zipped.len() - 20], &["gzip", "cut", "ends"]),
+        ("unclosed.csv", unclosed.as_bytes(), &["quote"]),
+        (
+            "page.csv",
+            b"<!DOCTYPE html><html><body>Sign in</body></html>",
+            &["page", "HTML", "columns"],
+        ),
+        ("utf16.csv", &utf16, &["UTF-16"]),
+        ("twice.csv", twice.as_bytes(), &["two", "both", "twice", "same"]),
+        ("header-again.csv", sound.repeat(2).as_bytes(), &["header"]),
+    ] {
+        let files = Files::new();
+        let good = files.csv("good.csv", &sound_rows()[..1]);
+        files.convert(&good, &[]).exits(0);
+        let before = lake_files(&files.lake());
+        let bad = files.write(name, bytes);
+        println!("{name}");
+        let outcome = files
+            .convert(&bad, &["--period", "2025-05", "--scope-name", "x"])
+            .exits(5)
+            .says(&[name]);
+        let told = words.iter().any(|word| outcome.stderr.contains(word));
+        assert!(told, "{name}: none of {words:?} in\n{}", outcome.stderr);
+        assert_eq!(before, lake_files(&files.lake()), "{name}");
+    }
+}
+
+#[test]
+fn one_damaged_file_keeps_the_sound_one_beside_it_back() {
+    let files = Files::new();
+    let good = files.csv("a.csv", &sound_rows());
+    let bad = files.write("b.csv", b"not,a,cost,file\r\n1,2,3,4\r\n");
+    files.convert(&good, &[text(&bad)]).exits(5).says(&["b.csv"]);
+    assert_eq!(published(&files.lake()).len(), 0);
+}
+
+#[test]
+fn an_export_that_is_not_what_its_manifest_says_is_refused() {
+    let files = Files::new();
+    let export = files.0.path().join("export");
+    run(&["simulate", "generate", "--rows", "300", "--months", "1", "--out", text(&export)])
+        .exits(0);
+    let convert = |args: &[&str]| {
+        run(&[&["convert", text(&export), "--lake", text(&files.lake())][..], args].concat())
+    };
+    convert(&["--metric", "actual"]).exits(2).says(&["--metric"]);
+    convert(&[]).exits(0);
+    let before = lake_files(&files.lake());
+    let folder = export.join("amortized/202505");
+    let (part, manifest) = (folder.join("part_1.csv"), folder.join("manifest.json"));
+    let (bytes, text_of_manifest) =
+        (fs::read(&part).unwrap(), fs::read_to_string(&manifest).unwrap());
+    let last_line = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap();
+    let lie = |key: &str| {
+        let (head, tail) = text_of_manifest.split_once(&format!("\"{key}\":")).unwrap();
+        format!("{head}\"{key}\":1{tail}").into_bytes()
+    };
+    let whole = text_of_manifest.clone().into_bytes();
+    for (case, part_bytes, manifest_bytes) in [
+        ("a part is missing", None, whole.clone()),
+        ("a part lacks its last row", Some(&bytes[..=last_line]), whole),
+        ("the manifest lies about bytes", Some(&bytes[..]), lie("byteCount")),
+        ("the manifest lies about rows", Some(&bytes[..]), lie("dataRowCount")),
+        ("the manifest is cut", Some(&bytes[..]), b"{\"blobs\":[".to_vec()),
+    ] {
+        println!("{case}");
+        fs::remove_file(&part).ok();
+        if let Some(bytes) = part_bytes {
+            fs::write(&part, bytes).unwrap();
+        }
+        fs::write(&manifest, manifest_bytes).unwrap();
+        let outcome = convert(&[]).says(&["error:"]);
+        assert!(matches!(outcome.code, Some(1 | 5)), "{case}: {outcome:?}");
+        assert!(
+            outcome.stderr.contains("202505") || outcome.stderr.contains("2025-05"),
+            "{outcome:?}"
+        );
+        assert_eq!(before, lake_files(&files.lake()), "{case}: the other metric waits, too");
+    }
+}
+
+#[test]
+fn a_zip_archive_is_refused_by_name() {
+    // Reading zip archives is to come.
+    let files = Files::new();
+    let archive = files.write("costs.zip", b"PK\x03\x04\x14\x00\x00\x00\x08\x00");
+    files.convert(&archive, &[]).exits(5).says(&["costs.zip", "zip archive"]);
+}
+
+#[test]
+fn files_that_do_not_say_what_they_are_need_flags() {
+    let files = Files::new();
+    let lake = files.lake();
+    let sound = files.csv("sound.csv", &sound_rows());
+    let args = ["convert", text(&sound), "--lake", text(&lake)];
+    run(&args).exits(2).says(&["--metric actual"]);
+
+    let mut rows = sound_rows();
+    rows.push(small_row("7", "Öl, Gas", 3, "1").replace("05/01/2025", "06/01/2025"));
+    let months = files.csv("months.csv", &rows);
+    files.convert(&months, &[]).exits(2).says(&["--period"]);
+
+    let mut rows = sound_rows();
+    rows.push(small_row("7", "Öl, Gas", 3, "1").replace("1234567", "7654321"));
+    let accounts = files.csv("accounts.csv", &rows);
+    files.convert(&accounts, &[]).exits(2).says(&["--scope-name"]);
+    assert_eq!(published(&lake).len(), 0);
+
+    files.convert(&months, &["--period", "2025-05"]).exits(0);
+    files.convert(&accounts, &["--scope-name", "Both Accounts"]).exits(0);
+    let scopes = published(&lake).into_keys().filter(|path| path.contains("scope=both-accounts"));
+    assert_eq!(scopes.count(), 2);
+}
+
+#[test]
+fn paths_that_are_not_there_are_wrong_usage() {
+    let files = Files::new();
+    files.convert(Path::new("/no/such/file.csv"), &[]).exits(2).says(&["/no/such/file.csv"]);
+    let sound = files.csv("sound.csv", &sound_rows());
+    let args = ["convert", text(&sound), "--metric", "actual", "--lake", text(&sound)];
+    let outcome = run(&args).says(&["sound.csv"]);
+    assert!(matches!(outcome.code, Some(1 | 2)), "{outcome:?}");
+    assert_eq!(
+        fs::read_to_string(&sound).unwrap(),
+        small_file(&sound_rows()),
+        "the file is as it was"
+    );
+    run(&["status", "--lake", "s3://bucket/lake"]).exits(2).says(&["s3://bucket/lake"]);
+}
+
+#[test]
+fn strict_decimals_refuses_what_would_be_rounded() {
+    let files = Files::new();
+    let fine = small_row("7", "Öl", 1, "0.0000000000000000000000012345");
+    let file = files.csv("fine.csv", &[fine]);
+    let strict = files.convert(&file, &["--strict-decimals"]);
+    let strict = strict.exits(5).says(&["fine.csv", "--strict-decimals"]);
+    assert!(!strict.stderr.contains("fetch the file again"), "no use: {}", strict.stderr);
+    assert_eq!(published(&files.lake()).len(), 0);
+    let relaxed = files.convert(&file, &["-o", "json"]).exits(0).json();
+    let totals = &relaxed["months"][0]["reports"][0]["decimals"]["cost"];
+    assert_eq!(totals["rounded"], 1);
+    assert_eq!(totals["exact_total"], "0.0000000000000000000000012345");
+    assert_eq!(totals["stored_total"], "0.000000000000000000000001");
+    assert_eq!(totals["difference"], "0.0000000000000000000000002345");
+}
+
+#[test]
+fn rows_that_cannot_be_typed_go_to_quarantine_until_they_are_mended() {
+    let files = Files::new();
+    let bad = [
+        small_row("7", "Öl, Gas", 4, "1,000.00").replace("1,000.00", "twelve"),
+        small_row("7", "Öl, Gas", 31, "2").replace("05/31/2025", "05/32/2025"),
+        small_row("8", "Retail", 4, "123456789012345.5"),
+        small_row("8", "Retail", 4, "3").replace(",blue", ""),
+        small_row("8", "Retail", 4, "NaN"),
+    ];
+    let mut rows = sound_rows();
+    rows.extend_from_slice(&bad);
+    let file = files.csv("some.csv", &rows);
+    let result = files.convert(&file, &["-o", "json"]).exits(8).json();
+    assert_eq!(result["quarantined_rows"], 5);
+    let report = &result["months"][0]["reports"][0];
+    assert_eq!(report["records"], 8);
+    assert_eq!(report["rows"], 3);
+    assert_eq!(report["quarantined_rows"], 5);
+    assert_eq!(report["cost"]["EUR"], "0.500000000000000000000001");
+
+    let line_items = ParquetRows::read(&files.lake().join(ACTUAL));
+    let quarantine = ParquetRows::read(&files.lake().join(QUARANTINE));
+    assert_eq!(line_items.len() + quarantine.len(), rows.len(), "rows in are rows out");
+    let raw: Vec<Vec<u8>> = quarantine.bytes("raw").into_iter().map(Option::unwrap).collect();
+    let raw: Vec<&[u8]> = raw.iter().map(|row| row.trim_ascii_end()).collect();
+    assert_eq!(raw, bad.iter().map(String::as_bytes).collect::<Vec<_>>());
+    assert_eq!(quarantine.integers("record"), [4, 5, 6, 7, 8].map(Some));
+    let text_before: usize = small_file(&rows[..3]).len();
+    assert_eq!(quarantine.integers("byte_offset")[0], i64::try_from(text_before).ok());
+    let columns = quarantine.texts("column");
+    let columns: Vec<Option<&str>> = columns.iter().map(Option::as_deref).collect();
+    assert_eq!(columns, [Some("cost"), Some("charge_date"), Some("cost"), None, Some("cost")]);
+    assert_eq!(quarantine.texts("found")[0].as_deref(), Some("twelve"));
+    run(&["verify", "--lake", text(&files.lake())]).exits(0);
+    let again = lake_files(&files.lake());
+    files.convert(&file, &[]).exits(8).shows(&["8 rows in = 3 published + 5 quarantined"]);
+    assert_eq!(again, lake_files(&files.lake()), "again: still quarantined, nothing new");
+
+    let mended = files.csv("mended.csv", &sound_rows());
+    files.convert(&mended, &[]).exits(0);
+    let paths = lake_files(&files.lake());
+    let left = paths.keys().filter(|path| path.contains("quarantine/metric=actual"));
+    assert_eq!(left.count(), 0, "object and manifest are gone");
+    let commits = commits(&files.lake());
+    let removed = commits.last().unwrap()["partitions"].as_array().unwrap().clone();
+    let removed = removed.iter().find(|entry| entry["outcome"] == "removed").unwrap();
+    assert_eq!(removed["partition"]["table"], "quarantine");
+    assert!(removed["object"].is_null() && removed["previous_sha256"].is_string(), "{removed}");
+}
