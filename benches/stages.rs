@@ -39,10 +39,10 @@ fn chunks(blob: &[u8]) -> Vec<Chunk> {
     let mut reader = BlobReader::new(BlobOptions { ordinal: 0, currency: None, chunk_bytes });
     let mut chunks = Vec::new();
     let mut input = blob;
-    while !input.is_empty() {
-        chunks.extend(reader.feed(&mut input).ok().flatten());
+    while let Ok(Some(chunk)) = reader.feed(&mut input) {
+        chunks.push(chunk);
     }
-    chunks.extend(reader.finish().ok().and_then(|(last, _)| last));
+    chunks.extend(reader.finish().map(|(last, _)| last).unwrap_or_default());
     chunks
 }
 

@@ -4,9 +4,10 @@
 //! optional without meaning.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
 use costlake_fetch::{Config as FetchConfig, Credentials, Endpoints, Secret, StorageHost};
@@ -86,6 +87,29 @@ struct PullFile {
     periods: Option<Vec<String>>,
     client_type: Option<String>,
     concurrent_requests: Option<NonZeroUsize>,
+    retry_attempts: Option<NonZeroU32>,
+    retry_seconds: Option<u64>,
+    report_seconds: Option<u64>,
+}
+
+impl PullFile {
+    fn apply(&self, config: &mut FetchConfig) {
+        if let Some(client_type) = &self.client_type {
+            config.client_type.clone_from(client_type);
+        }
+        if let Some(requests) = self.concurrent_requests {
+            config.concurrent_requests = requests;
+        }
+        if let Some(attempts) = self.retry_attempts {
+            config.retry.attempts = attempts.get();
+        }
+        if let Some(seconds) = self.retry_seconds {
+            config.retry.total = Duration::from_secs(seconds);
+        }
+        if let Some(seconds) = self.report_seconds {
+            config.poll.deadline = Duration::from_secs(seconds);
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -242,9 +266,7 @@ impl PipelineFile {
         })?;
         let mut config = FetchConfig::new(self.endpoints(azure)?);
         if let Some(pull) = &self.pull {
-            config.client_type = pull.client_type.clone().unwrap_or(config.client_type);
-            config.concurrent_requests =
-                pull.concurrent_requests.unwrap_or(config.concurrent_requests);
+            pull.apply(&mut config);
         }
         let credentials = match &azure.auth {
             AuthFile::BearerToken { token } => {
@@ -462,6 +484,9 @@ pub(crate) fn parse_metrics(texts: &[String]) -> Result<Vec<Metric>, Error> {
     }
     metrics.sort_unstable();
     metrics.dedup();
+    if metrics.is_empty() {
+        return Err(Error::usage("no metric is given", "write metrics = [\"both\"]"));
+    }
     Ok(metrics)
 }
 
@@ -485,11 +510,8 @@ pub(crate) fn parse_periods(
                 None => parse_range(text)?,
             },
         };
-        let mut period = first;
-        while period <= last {
-            periods.push(period);
-            period = period.next();
-        }
+        let months = std::iter::successors(Some(first), |period| Some(period.next()));
+        periods.extend(months.take_while(|period| *period <= last).take(MAX_MONTHS));
     }
     periods.sort_unstable();
     periods.dedup();
@@ -512,6 +534,12 @@ fn parse_range(text: &str) -> Result<(BillingPeriod, BillingPeriod), Error> {
         })
     };
     let (first, last) = (parse(first)?, parse(last)?);
+    if first.plus_months(600) <= last {
+        return Err(Error::usage(
+            format!("the range {text} has more than {MAX_MONTHS} months"),
+            "ask for fewer at a time",
+        ));
+    }
     if first > last {
         return Err(Error::usage(
             format!("the range {text} ends before it starts"),
@@ -534,6 +562,9 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, Error> {
     let value = digits.trim().parse::<u64>().ok().and_then(|value| value.checked_mul(unit));
     value.ok_or_else(|| Error::usage(format!("`{text}` is no size"), "write 512MB or 1GB"))
 }
+
+/// The longest range of months.
+const MAX_MONTHS: usize = 600;
 
 /// The longest look-back of the Cost Details API (`azure-apis.md`, 1).
 pub(crate) const MAX_LOOK_BACK: TimeDelta = TimeDelta::days(13 * 31);

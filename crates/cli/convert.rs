@@ -11,12 +11,13 @@ use costlake_sink::{Lake, Publication, Source};
 use crate::args::ConvertArgs;
 use crate::config::{self, PipelineFile};
 use crate::error::Error;
-use crate::ingest::{Blob, Engine, Ingested, Report, RowFacts};
+use crate::facts::RowFacts;
+use crate::ingest::{Blob, Engine, Ingested, Report};
 use crate::inputs::{self, FileReport, InputFile};
 use crate::month::Publisher;
 use crate::progress::Progress;
 use crate::result::{MonthResult, RunResult};
-use crate::session;
+use crate::session::{self, PuttingInPlace};
 
 /// A staged report and the partition that it belongs to.
 struct Placed {
@@ -49,13 +50,14 @@ pub(crate) async fn convert(
     let engine = Engine::new(args.work.jobs, memory_limit, definitions, limits, progress)?;
 
     let lake = Lake::open(&location, true).await?;
-    let work = async |publication: &Publication| {
+    let work = async |publication: &Publication, putting: &PuttingInPlace| {
         let publisher = Publisher {
             lake: &lake,
             publication,
             definitions: engine.definitions(),
             now: started_at,
             source: Source::Files,
+            putting,
         };
         let placed = stage(&engine, publication, reports, &given).await?;
         publish(&publisher, placed).await
@@ -100,12 +102,12 @@ async fn stage(
     Ok(placed)
 }
 
-/// Publishes month after month, the reports of each together.
+/// Prepares every month, the reports of each together, and then puts all in place.
 async fn publish(
     publisher: &Publisher<'_>,
     placed: Vec<Placed>,
 ) -> Result<Vec<MonthResult>, Error> {
-    let mut months = Vec::new();
+    let mut prepared = Vec::new();
     let mut placed = placed.into_iter().peekable();
     while let Some(first) = placed.next() {
         let (scope, period) = (first.scope, first.period);
@@ -113,7 +115,11 @@ async fn publish(
         while let Some(next) = placed.next_if(|next| next.scope == scope && next.period == period) {
             reports.push(next.ingested);
         }
-        months.push(publisher.publish(period, &scope, reports).await?);
+        prepared.push(publisher.prepare(period, &scope, reports).await?);
+    }
+    let mut months = Vec::new();
+    for month in prepared {
+        months.push(publisher.put(month).await?);
     }
     Ok(months)
 }
@@ -140,10 +146,22 @@ impl Given {
         Ok(Self {
             metric: metric.map_err(|error| usage(error.to_string()))?,
             period: period.map_err(|error| usage(error.to_string()))?,
-            scope: args.scope_name.as_deref().map(ScopeSlug::from_name),
+            scope: args.scope_name.as_deref().map(scope_of_name).transpose()?,
             currency: args.currency.clone(),
         })
     }
+}
+
+/// The slug of a name, if no two names could share it for want of letters.
+fn scope_of_name(name: &str) -> Result<ScopeSlug, Error> {
+    let loses = |c: char| c.is_alphanumeric() && !c.is_ascii();
+    if name.chars().any(loses) || !name.chars().any(char::is_alphanumeric) {
+        return Err(Error::usage(
+            format!("the scope name `{name}` cannot be kept in a partition path"),
+            "use ASCII letters, digits and dashes",
+        ));
+    }
+    Ok(ScopeSlug::from_name(name))
 }
 
 /// Flags speak about files without a manifest; where all have one they would be ignored in silence.
@@ -197,7 +215,7 @@ fn file_name(path: &Path) -> String {
 }
 
 fn period_of_rows(facts: &RowFacts, name: &str) -> Result<BillingPeriod, Error> {
-    let periods: Vec<&BillingPeriod> = facts.periods.iter().collect();
+    let periods: Vec<&BillingPeriod> = facts.months().iter().collect();
     match periods.as_slice() {
         [period] => Ok(**period),
         [] => Err(Error::usage(
@@ -206,7 +224,7 @@ fn period_of_rows(facts: &RowFacts, name: &str) -> Result<BillingPeriod, Error> 
         )),
         [first, .., last] => Err(Error::usage(
             format!("{name}: rows of {} months, {first} to {last}", periods.len()),
-            "give the files of one month at a time, or add --period 2025-07",
+            "a partition holds one month: give the files of one month at a time",
         )),
     }
 }

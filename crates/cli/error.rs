@@ -55,6 +55,22 @@ pub(crate) enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A report with rows of another month.
+    #[error("{report}: some rows belong to the billing period {month}")]
+    OtherMonth {
+        /// The report.
+        report: String,
+        /// The month of the rows.
+        month: String,
+    },
+    /// A report beyond a limit that was set.
+    #[error("{report}: {problem}")]
+    BeyondLimit {
+        /// The report.
+        report: String,
+        /// Which limit, and how far.
+        problem: String,
+    },
     /// Rows or money in are not rows or money out.
     #[error("{report}: the account does not balance")]
     Conservation {
@@ -136,6 +152,8 @@ impl Error {
             Self::File { .. } | Self::Simulator(_) | Self::Internal(_) => ExitCode::Failed,
             Self::Refused { .. }
             | Self::Damaged { .. }
+            | Self::BeyondLimit { .. }
+            | Self::OtherMonth { .. }
             | Self::Conservation { .. }
             | Self::Rollup(_)
             | Self::MetricMissing { .. }
@@ -143,6 +161,9 @@ impl Error {
             | Self::Unproven { .. } => ExitCode::DataCheck,
             Self::Report { source, .. } => source.exit_code(),
             Self::Several(errors) => errors.first().map_or(ExitCode::Failed, Self::exit_code),
+            Self::Fetch(
+                fetch::Error::LengthMismatch { .. } | fetch::Error::DigestMismatch { .. },
+            ) => ExitCode::DataCheck,
             Self::Fetch(error) => match error.kind() {
                 fetch::ErrorKind::Configuration => ExitCode::Usage,
                 fetch::ErrorKind::Access => ExitCode::Access,
@@ -151,7 +172,9 @@ impl Error {
                 fetch::ErrorKind::Failed => ExitCode::Failed,
             },
             Self::Lake(error) => match error {
-                sink::Error::Location { .. } => ExitCode::Usage,
+                sink::Error::Location { .. }
+                | sink::Error::LakeMissing { .. }
+                | sink::Error::NotADirectory { .. } => ExitCode::Usage,
                 sink::Error::Audit { .. } => ExitCode::DataCheck,
                 _ => ExitCode::Failed,
             },
@@ -170,12 +193,24 @@ impl Error {
             Self::Lake(error) if error.is_storage_full() => {
                 "free some space and run again: nothing half-written is visible in the lake"
             }
+            Self::Lake(sink::Error::NotADirectory { .. }) => {
+                "a lake is a folder: name another path"
+            }
+            Self::Lake(sink::Error::LakeMissing { .. }) => {
+                "check the path, or publish into it with `costlake run` or `costlake convert`"
+            }
+            Self::OtherMonth { .. } => {
+                "a partition holds one month: give each month's files by themselves"
+            }
+            Self::BeyondLimit { .. } => {
+                "nothing was published; `costlake schema FILE` shows what each header maps to"
+            }
             Self::MetricMissing { .. } | Self::Vanished { .. } => {
-                "Azure answered without data: run again later; nothing was published for this month"
+                "the report is empty: fetch it again later; nothing was published for this month"
             }
             Self::Damaged { .. } => "fetch the file again",
             Self::Unproven { .. } => {
-                "publish the month again with `costlake run` or `costlake convert`"
+                "a damaged month is mended by publishing it again; what a newer costlake wrote needs that one"
             }
             _ => return None,
         };
@@ -209,7 +244,7 @@ fn fetch_hint(error: &fetch::Error) -> Option<&'static str> {
             Some("check tenant, client id and secret, and that the secret has not expired")
         }
         fetch::Error::Authorization { .. } => Some(
-            "the caller needs Cost Management Reader on a subscription, or Enterprise Reader on the billing account",
+            "the caller needs Enrollment Reader on a billing account, Department Reader on a department, or Cost Management Reader on a subscription",
         ),
         fetch::Error::Throttled { .. }
         | fetch::Error::Unavailable { .. }

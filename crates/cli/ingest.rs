@@ -13,13 +13,10 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Date32Type, Int32Type};
-use chrono::NaiveDate;
+use costlake_model::Metric;
 use costlake_model::columns::{line_item_schema, quarantine_schema};
 use costlake_model::ledger::Ledger;
 use costlake_model::rollup::Definition;
-use costlake_model::{BillingPeriod, Metric};
 use costlake_sink::{
     BlobName, BlobRecord, EncodedRowGroup, ObjectWriter, Publication, RowGroupEncoder,
     Sha256Digest, Source, StagedObject, TableTotals, footer_metadata,
@@ -32,6 +29,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
+use crate::facts::RowFacts;
 use crate::progress::{Bar, Progress};
 
 /// The machinery that all reports of a run share.
@@ -106,17 +104,6 @@ pub(crate) struct ReportAccount {
     pub first_fault: Option<String>,
 }
 
-/// What the rows say about themselves.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RowFacts {
-    /// Months: of the period start where it is given, else of the charge date.
-    pub periods: BTreeSet<BillingPeriod>,
-    /// Billing accounts.
-    pub billing_accounts: BTreeSet<String>,
-    /// Subscriptions, up to two: more than one is enough to know.
-    pub subscriptions: BTreeSet<String>,
-}
-
 /// Peak bytes per chunk in flight: its text, its typed columns, its pages. Measured: 2.3 x.
 const MEMORY_PER_CHUNK: u64 = 3 * DEFAULT_CHUNK_BYTES as u64;
 /// Chunks beside those in flight: one being cut, one waiting.
@@ -148,6 +135,8 @@ impl Engine {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|at| format!("costlake-{at}"))
+            // A panic would end the process; this way its result is missing, and that is an error.
+            .panic_handler(|_| {})
             .build()
             .map_err(|error| Error::Internal(error.to_string()))?;
         Ok(Self {
@@ -210,7 +199,8 @@ impl Engine {
                 }
                 cut = cuts.recv(), if is_cutting && working.len() < self.chunks_in_flight => {
                     match cut {
-                        Some(cut) => working.push_back(self.start(metric, cut?)),
+                        // An error waits for its turn too: the first in the source is the one to tell.
+                        Some(cut) => working.push_back(self.start(metric, cut)),
                         None => is_cutting = false,
                     }
                 }
@@ -220,10 +210,14 @@ impl Engine {
     }
 
     /// Starts the work on a cut; the future is its result.
-    fn start(&self, metric: Metric, cut: Cut) -> impl Future<Output = Result<Step, Error>> + use<> {
+    fn start(
+        &self,
+        metric: Metric,
+        cut: Result<Cut, Error>,
+    ) -> impl Future<Output = Result<Step, Error>> + use<> {
         let (sender, receiver) = oneshot::channel();
         match cut {
-            Cut::Chunk { file, chunk } => {
+            Ok(Cut::Chunk { file, chunk }) => {
                 let work = Work {
                     line_items: Arc::clone(&self.line_items),
                     quarantine: Arc::clone(&self.quarantine),
@@ -239,7 +233,8 @@ impl Engine {
                     );
                 });
             }
-            Cut::End(end) => drop(sender.send(Ok(Step::End(end)))),
+            Ok(Cut::End(end)) => drop(sender.send(Ok(Step::End(end)))),
+            Err(error) => drop(sender.send(Err(error))),
         }
         async move {
             receiver
@@ -304,23 +299,19 @@ fn cut_blob(
         }
         hasher.update(&buffer[..length]);
         let mut input = &buffer[..length];
-        while !input.is_empty() {
-            if let Some(chunk) = reader.feed(&mut input).map_err(refused)? {
-                send(chunk)?;
-            }
+        while let Some(chunk) = reader.feed(&mut input).map_err(refused)? {
+            send(chunk)?;
         }
     }
-    let binding = reader.binding().cloned();
-    let (last, summary) = reader.finish().map_err(refused)?;
-    if let Some(chunk) = last {
-        send(chunk)?;
-    }
-    let unknown = binding.iter().flat_map(|binding| &binding.unknown);
+    let (chunks, summary) = reader.finish().map_err(refused)?;
+    chunks.into_iter().try_for_each(send)?;
+    let unknown = summary.binding.iter().flat_map(|binding| &binding.unknown);
+    let unknown_columns = unknown.map(|column| column.header.clone()).collect();
     let end = BlobEnd {
         name: blob.name,
         sha256: Sha256Digest::from(<[u8; 32]>::from(hasher.finalize())),
         summary,
-        unknown_columns: unknown.map(|column| column.header.clone()).collect(),
+        unknown_columns,
         rows_expected: blob.rows,
     };
     cuts.blocking_send(Ok(Cut::End(end))).map_err(|_| Error::Interrupted)
@@ -446,6 +437,16 @@ impl Staging<'_> {
         if let Some(problem) = problem {
             return Err(Error::Damaged { file: end.name, problem });
         }
+        let twin = self.blobs.iter().find(|other| other.sha256 == end.sha256 && ledger.records > 0);
+        if let Some(twin) = twin {
+            return Err(Error::Damaged {
+                file: end.name,
+                problem: format!(
+                    "it has the same bytes as {}: its rows would count twice",
+                    twin.name.as_str()
+                ),
+            });
+        }
         self.blobs.push(BlobRecord {
             ordinal: u32::try_from(self.blobs.len()).unwrap_or(u32::MAX),
             name: BlobName::new(&end.name),
@@ -467,7 +468,7 @@ impl Staging<'_> {
         limits.check(&self.ledger).map_err(|problem| {
             let first = self.first_fault.iter().map(|fault| format!("; the first: {fault}"));
             let problem = first.fold(problem, |problem, fault| problem + &fault);
-            Error::Damaged { file: name.to_owned(), problem }
+            Error::BeyondLimit { report: name.to_owned(), problem }
         })?;
         // Whether blobs came from Azure or from disk does not matter: the same bill, the same bytes.
         let source = Source::Files(self.blobs.clone());
@@ -515,46 +516,4 @@ impl Limits {
             None => Ok(()),
         }
     }
-}
-
-impl RowFacts {
-    fn of_batch(batch: &RecordBatch) -> Self {
-        Self {
-            periods: periods(batch),
-            billing_accounts: texts(batch, "billing_account_id"),
-            subscriptions: texts(batch, "subscription_id").into_iter().take(2).collect(),
-        }
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.periods.extend(other.periods);
-        self.billing_accounts.extend(other.billing_accounts);
-        if self.subscriptions.len() < 2 {
-            self.subscriptions.extend(other.subscriptions);
-        }
-    }
-}
-
-fn periods(batch: &RecordBatch) -> BTreeSet<BillingPeriod> {
-    let days =
-        |column| Some(batch.column_by_name(column)?.as_primitive_opt::<Date32Type>()?.iter());
-    let (Some(starts), Some(dates)) = (days("billing_period_start"), days("charge_date")) else {
-        return BTreeSet::new();
-    };
-    let mut distinct: Vec<i32> =
-        starts.zip(dates).filter_map(|(start, date)| start.or(date)).collect();
-    distinct.sort_unstable();
-    distinct.dedup();
-    distinct.into_iter().filter_map(NaiveDate::from_epoch_days).map(BillingPeriod::of).collect()
-}
-
-/// The distinct values of a text column: those of its dictionary.
-fn texts(batch: &RecordBatch, column: &str) -> BTreeSet<String> {
-    let dictionary = batch.column_by_name(column).and_then(|a| a.as_dictionary_opt::<Int32Type>());
-    let Some(dictionary) =
-        dictionary.filter(|dictionary| dictionary.null_count() < dictionary.len())
-    else {
-        return BTreeSet::new();
-    };
-    dictionary.values().as_string::<i32>().iter().flatten().map(str::to_owned).collect()
 }

@@ -3,7 +3,7 @@
 //! A folder with `manifest.json` is one report: its blobs in the order of the manifest, with the
 //! metric, period and scope that it names, its row and byte counts checked (`cost-data.md`, 4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -74,6 +74,7 @@ struct RunInfo {
     #[serde(default)]
     submitted_time: String,
     start_date: String,
+    end_date: String,
 }
 
 const MANIFEST_NAMES: [&str; 2] = ["manifest.json", "_manifest.json"];
@@ -89,6 +90,7 @@ pub(crate) fn find_reports(paths: &[PathBuf]) -> Result<(Vec<FileReport>, Vec<Pa
     for path in paths {
         collect(path, &mut loose, &mut folders)?;
     }
+    check_no_twins(&loose)?;
     let mut newest: BTreeMap<ReportKey, (FileReport, PathBuf)> = BTreeMap::new();
     let mut superseded = Vec::new();
     for folder in folders {
@@ -158,6 +160,21 @@ fn collect(
     entries.iter().try_for_each(|entry| collect(entry, loose, folders))
 }
 
+/// The same file twice would count twice.
+fn check_no_twins(files: &[InputFile]) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    for file in files {
+        let path = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
+        if !seen.insert(path) {
+            return Err(Error::usage(
+                format!("{} is given twice", file.path.display()),
+                "name each file once, by itself or by its folder",
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn is_manifest(path: &Path) -> bool {
     path.file_name().is_some_and(|name| MANIFEST_NAMES.iter().any(|manifest| name == *manifest))
 }
@@ -173,20 +190,16 @@ fn read_manifest(path: &Path) -> Result<FileReport, Error> {
         path: path.to_owned(),
         source,
     })?;
-    let wrong = |source: Box<dyn std::error::Error + Send + Sync>| Error::Configuration {
-        path: path.to_owned(),
-        source,
-    };
-    let manifest: ManifestFile =
-        serde_json::from_slice(&text).map_err(|error| wrong(Box::new(error)))?;
+    let wrong = |problem: String| Error::Damaged { file: path.display().to_string(), problem };
+    let manifest: ManifestFile = serde_json::from_slice(&text)
+        .map_err(|error| wrong(format!("it is no manifest of an export: {error}")))?;
     if manifest.blob_count.is_some_and(|count| count != manifest.blobs.len() as u64) {
-        return Err(wrong(
-            format!("blobCount is not the number of blobs, {}", manifest.blobs.len()).into(),
-        ));
+        let blobs = manifest.blobs.len();
+        return Err(wrong(format!("blobCount is not the number of its blobs, {blobs}")));
     }
-    let metric = manifest.export_config.kind.parse().map_err(|error| wrong(Box::new(error)))?;
-    let start = manifest.run_info.start_date.get(..7).unwrap_or_default();
-    let period = start.parse().map_err(|error| wrong(Box::new(error)))?;
+    let kind = &manifest.export_config.kind;
+    let metric = kind.parse::<Metric>().map_err(|error| wrong(error.to_string()))?;
+    let period = month_of_run(&manifest.run_info).map_err(wrong)?;
     let scope = manifest.export_config.resource_id.as_deref().map(scope_of_export);
     let folder = path.parent().unwrap_or(Path::new(""));
     let files = manifest.blobs.iter().map(|blob| InputFile {
@@ -201,6 +214,18 @@ fn read_manifest(path: &Path) -> Result<FileReport, Error> {
         files: files.collect(),
         submitted: manifest.run_info.submitted_time,
     })
+}
+
+/// The month of a run that covers it from its first day on; other ranges are no partition.
+fn month_of_run(run: &RunInfo) -> Result<BillingPeriod, String> {
+    let month = |date: &str| date.get(..7).unwrap_or_default().parse::<BillingPeriod>();
+    let (start, end) = (&run.start_date, &run.end_date);
+    match (month(start), month(end)) {
+        (Ok(first), Ok(last)) if first == last && start.get(8..10) == Some("01") => Ok(first),
+        _ => Err(format!(
+            "the export covers {start} to {end}: expected one month, from its first day on"
+        )),
+    }
 }
 
 /// The scope of an export: its resource id up to the export itself.
@@ -223,7 +248,13 @@ fn blob_path(folder: &Path, blob_name: &str) -> PathBuf {
 /// If it cannot be opened, or is not as long as its manifest says.
 pub(crate) fn open(file: &InputFile) -> Result<Box<dyn Read + Send>, Error> {
     let failed = |source| Error::File { action: "read", path: file.path.clone(), source };
-    let opened = File::open(&file.path).map_err(failed)?;
+    let opened = File::open(&file.path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::Damaged {
+            file: file.path.display().to_string(),
+            problem: "the file is not there, although its manifest names it".to_owned(),
+        },
+        _ => failed(error),
+    })?;
     let length = opened.metadata().map_err(failed)?.len();
     if let Some(expected) = file.bytes.filter(|expected| *expected != length) {
         return Err(Error::Damaged {

@@ -171,7 +171,7 @@ impl Show for Proof {
             };
             text.push_str(&format!("{}: {verdict}\n", output::printable(&object.path)));
             for finding in &object.findings {
-                text.push_str(&format!("  {}\n", output::printable(&finding.to_string())));
+                text.push_str(&format!("  {}\n", output::printable(&with_causes(finding))));
             }
         }
         let sound = self.objects.iter().filter(|object| object.findings.is_empty()).count();
@@ -191,7 +191,7 @@ impl Show for Proof {
 
     fn rows(&self) -> Vec<Row> {
         let row = |object: &CheckedObject| {
-            let findings: Vec<String> = object.findings.iter().map(ToString::to_string).collect();
+            let findings: Vec<String> = object.findings.iter().map(|f| with_causes(f)).collect();
             let rows = object.manifest.as_ref().map(|manifest| manifest.object.rows);
             vec![
                 ("path".to_owned(), Value::from(object.path.as_str())),
@@ -202,6 +202,11 @@ impl Show for Proof {
         };
         self.objects.iter().map(row).collect()
     }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Columns of a table, or of a file.
@@ -304,22 +309,23 @@ fn read_binding(path: &Path, currency: Option<String>) -> Result<Binding, Error>
     let mut source = inputs::open(&InputFile { path: path.to_owned(), bytes: None, rows: None })?;
     let mut reader = BlobReader::new(BlobOptions { ordinal: 0, currency, chunk_bytes: 1 << 20 });
     let mut buffer = vec![0; 1 << 16];
-    while reader.binding().is_none() {
+    loop {
         let length = source.read(&mut buffer).map_err(|source| Error::File {
             action: "read",
             path: path.to_owned(),
             source,
         })?;
-        if length == 0 {
-            break;
-        }
         reader.feed(&mut &buffer[..length]).map_err(refused)?;
+        if let Some(binding) = reader.binding() {
+            return Ok(binding.as_ref().clone());
+        }
+        if length == 0 {
+            let (_, summary) = reader.finish().map_err(refused)?;
+            return summary.binding.map(|binding| binding.as_ref().clone()).ok_or_else(|| {
+                Error::Internal("a header was neither bound nor refused".to_owned())
+            });
+        }
     }
-    if let Some(binding) = reader.binding() {
-        return Ok(binding.as_ref().clone());
-    }
-    reader.finish().map_err(refused)?;
-    Err(Error::Internal("a header was neither bound nor refused".to_owned()))
 }
 
 impl Show for Columns {

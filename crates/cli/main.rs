@@ -5,6 +5,7 @@ mod config;
 mod convert;
 mod error;
 mod exit;
+mod facts;
 mod ingest;
 mod inputs;
 mod inspect;
@@ -64,7 +65,7 @@ async fn dispatch(cli: &Cli) -> Result<ExitCode, Error> {
     match &cli.command {
         Command::Run(args) => {
             let (result, mut errors) = run::run(args, Progress::new(&cli.common)).await?;
-            finish(&result, format, args.work.result_file.as_deref())?;
+            errors.extend(finish(&result, format, args.work.result_file.as_deref()).err());
             match errors.len() {
                 0 => Ok(code_of(&result)),
                 1 => Err(errors.remove(0)),
@@ -82,13 +83,13 @@ async fn dispatch(cli: &Cli) -> Result<ExitCode, Error> {
         }
         Command::Verify(args) => {
             let proof = session::interruptible(inspect::verify(args)).await?;
-            output::print(&proof, format)?;
+            even_unread(output::print(&proof, format))?;
             proof.check()?;
             Ok(ExitCode::Done)
         }
         Command::Simulate(args) => {
             let progress = Progress::new(&cli.common);
-            session::interruptible(simulate::simulate(args, &progress)).await?;
+            simulate::simulate(args, &progress).await?;
             Ok(ExitCode::Done)
         }
         Command::Schema(args) => show(&inspect::schema(args)?, format),
@@ -119,7 +120,15 @@ fn finish(
             source,
         })?;
     }
-    output::print(result, format)
+    even_unread(output::print(result, format))
+}
+
+/// A verdict stands even if nobody reads the text before it.
+fn even_unread(printed: Result<(), Error>) -> Result<(), Error> {
+    match printed {
+        Err(Error::OutputClosed) => Ok(()),
+        printed => printed,
+    }
 }
 
 fn code_of(result: &RunResult) -> ExitCode {

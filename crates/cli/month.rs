@@ -1,10 +1,12 @@
 //! One month of one scope: audited, published, rolled up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
 use costlake_model::rollup::{Definition, Formula};
-use costlake_model::{BillingPeriod, ExactSum, Metric, Partition, ScopeSlug, Table};
+use costlake_model::{BillingPeriod, ChargeClass, ExactSum, Metric, Partition, ScopeSlug, Table};
 use costlake_sink::{
     AuditedObject, BlobRecord, InputObject, Lake, Outcome, PartitionAccount, Publication, Source,
     TableTotals, footer_metadata,
@@ -15,6 +17,7 @@ use futures::TryStreamExt;
 use crate::error::Error;
 use crate::ingest::{Ingested, ReportAccount};
 use crate::result::{MonthResult, ReportResult, RollupResult};
+use crate::session::PuttingInPlace;
 
 /// Where and when to publish.
 pub(crate) struct Publisher<'a> {
@@ -28,6 +31,16 @@ pub(crate) struct Publisher<'a> {
     pub now: DateTime<Utc>,
     /// How blobs become a source.
     pub source: fn(Vec<BlobRecord>) -> Source,
+    /// Held while a month is put in place.
+    pub putting: &'a PuttingInPlace,
+}
+
+/// A month that lies staged and audited: nothing of it is visible yet, and only renames are left.
+pub(crate) struct Prepared {
+    scope: ScopeSlug,
+    period: BillingPeriod,
+    reports: Vec<Audited>,
+    rollups: Vec<AuditedRollup>,
 }
 
 /// An audited report, ready to be put in place.
@@ -37,32 +50,95 @@ struct Audited {
     report: ReportAccount,
 }
 
+/// An audited rollup, ready to be put in place.
+struct AuditedRollup {
+    name: String,
+    batch: RecordBatch,
+    object: AuditedObject,
+    inputs: Vec<InputObject>,
+}
+
 impl Publisher<'_> {
-    /// Publishes the reports of a month and its rollups: all are audited before the first is visible.
+    /// Audits the reports of a month, and computes, stages and audits its rollups.
     ///
     /// # Errors
-    /// An audit or control sum that fails, with nothing published; or the lake.
-    pub(crate) async fn publish(
+    /// Reports that cannot be what they should: empty, or of another month; an audit or control sum
+    /// that fails; the lake. Nothing of the month is visible then.
+    pub(crate) async fn prepare(
         &self,
         period: BillingPeriod,
         scope: &ScopeSlug,
         reports: Vec<Ingested>,
-    ) -> Result<MonthResult, Error> {
+    ) -> Result<Prepared, Error> {
+        self.check_empty(period, scope, &reports).await?;
         let mut audited = Vec::new();
         for report in reports {
+            check_month(&report.account, period, scope)?;
             check_rollups(&report.account)?;
             audited.push(self.audit(report).await?);
         }
-        let mut rollups = self.merge_rollups(period, scope, &mut audited).await?;
-        let mut results = Vec::new();
+        let mut rollups = Vec::new();
+        for month in self.merge_rollups(period, scope, &mut audited).await? {
+            rollups.push(self.audit_rollup(month).await?);
+        }
+        Ok(Prepared { scope: scope.clone(), period, reports: audited, rollups })
+    }
+
+    /// Puts a month in place: its reports, then its rollups. Ctrl-C waits for the end of it.
+    ///
+    /// # Errors
+    /// The lake.
+    pub(crate) async fn put(&self, month: Prepared) -> Result<MonthResult, Error> {
+        let _putting = self.putting.begin().await;
+        let Prepared { scope, period, reports: audited, rollups: audited_rollups } = month;
+        let mut reports = Vec::new();
         for report in audited {
-            results.push(self.publish_report(period, scope, report).await?);
+            reports.push(self.publish_report(period, &scope, report).await?);
         }
-        let mut tables = Vec::new();
-        for rollup in &mut rollups {
-            tables.push(self.publish_rollup(period, scope, rollup).await?);
+        let mut rollups = Vec::new();
+        for rollup in audited_rollups {
+            rollups.push(self.publish_rollup(period, &scope, rollup).await?);
         }
-        Ok(MonthResult { scope: scope.clone(), period, reports: results, rollups: tables })
+        Ok(MonthResult { scope, period, reports, rollups })
+    }
+
+    /// An empty report is believed only where nothing contradicts it (`reliability.md`, I20).
+    async fn check_empty(
+        &self,
+        period: BillingPeriod,
+        scope: &ScopeSlug,
+        reports: &[Ingested],
+    ) -> Result<(), Error> {
+        let rows = |report: &Ingested| report.account.ledger.records;
+        for empty in reports.iter().filter(|report| rows(report) == 0) {
+            let metric = empty.account.metric;
+            let other = reports.iter().find(|other| rows(other) > 0);
+            self.check_no_data(metric, period, scope, other.map(|other| &other.account)).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks that a report may be without data: its other metric is, and the lake has no rows of it.
+    ///
+    /// # Errors
+    /// [`Error::MetricMissing`], [`Error::Vanished`], and the lake.
+    pub(crate) async fn check_no_data(
+        &self,
+        metric: Metric,
+        period: BillingPeriod,
+        scope: &ScopeSlug,
+        other: Option<&ReportAccount>,
+    ) -> Result<(), Error> {
+        let report = format!("{metric} costs of {scope} for {period}");
+        if let Some(other) = other {
+            let (other, rows) = (other.metric.name(), other.ledger.records);
+            return Err(Error::MetricMissing { report, other, rows });
+        }
+        let manifest = self.lake.manifest(&line_items(metric, period, scope)).await?;
+        match manifest.map_or(0, |manifest| manifest.object.rows) {
+            0 => Ok(()),
+            rows => Err(Error::Vanished { report, rows }),
+        }
     }
 
     async fn audit(&self, report: Ingested) -> Result<Audited, Error> {
@@ -95,6 +171,11 @@ impl Publisher<'_> {
             let mut account =
                 PartitionAccount::of_ledger(partition(table), source, &report.ledger, self.now);
             account.unknown_columns = report.unknown_columns.clone();
+            if account.partition.table != Table::LineItems {
+                // These are figures of the published rows.
+                (account.first_date, account.last_date) = (None, None);
+                account.cost_by_currency.clear();
+            }
             account
         };
         let facts = *line_items.facts();
@@ -135,6 +216,7 @@ impl Publisher<'_> {
                         merged.iter_mut().zip(std::mem::take(&mut audited.report.rollups))
                     {
                         month.rollup.absorb(rollup);
+                        month.rollup.add_metric(metric);
                         month.inputs.push(InputObject {
                             partition: line_items(metric, period, scope),
                             sha256: digest,
@@ -168,9 +250,13 @@ impl Publisher<'_> {
                     Partial::of_batch(&definition, metric, &batch).map_err(Error::Rollup)?;
                 rollup.merge(partial);
             }
-            let stored = |column: &str| manifest.decimals.get(column).map(|totals| totals.stored);
+            let stored = |column: &str, classes: &BTreeSet<ChargeClass>| {
+                let totals = manifest.decimals.get(column);
+                classes.is_empty().then(|| totals.map_or(ExactSum::ZERO, |totals| totals.stored))
+            };
             check_rollup(&rollup, metric, stored)?;
             month.rollup.absorb(rollup);
+            month.rollup.add_metric(metric);
             month
                 .inputs
                 .push(InputObject { partition: partition.clone(), sha256: manifest.object.sha256 });
@@ -178,34 +264,30 @@ impl Publisher<'_> {
         Ok(())
     }
 
+    async fn audit_rollup(&self, month: RollupOfMonth) -> Result<AuditedRollup, Error> {
+        let RollupOfMonth { rollup, inputs } = month;
+        let batches = [rollup.finish().map_err(Error::Rollup)?];
+        let totals = TableTotals::of_batches(&batches);
+        let metadata = footer_metadata(&Source::Lake(inputs.clone()), &totals)?;
+        let staged = self.publication.stage_table(batches[0].schema(), &batches, metadata).await?;
+        let object = self.publication.audit(staged, &totals).await?;
+        let [batch] = batches;
+        Ok(AuditedRollup { name: rollup.definition().name.clone(), batch, object, inputs })
+    }
+
     async fn publish_rollup(
         &self,
         period: BillingPeriod,
         scope: &ScopeSlug,
-        month: &mut RollupOfMonth,
+        rollup: AuditedRollup,
     ) -> Result<RollupResult, Error> {
-        let batch = month.rollup.finish().map_err(Error::Rollup)?;
-        let batches = [batch];
-        let partition = Partition {
-            table: Table::Rollup(month.rollup.definition().name.clone()),
-            metric: None,
-            period,
-            scope: scope.clone(),
-        };
-        let inputs = std::mem::take(&mut month.inputs);
-        let totals = TableTotals::of_batches(&batches);
-        let metadata = footer_metadata(&Source::Lake(inputs.clone()), &totals)?;
-        let staged = self.publication.stage_table(batches[0].schema(), &batches, metadata).await?;
-        let audited = self.publication.audit(staged, &totals).await?;
+        let AuditedRollup { name, batch, object, inputs } = rollup;
+        let table = Table::Rollup(name.clone());
+        let partition = Partition { table, metric: None, period, scope: scope.clone() };
         let account = PartitionAccount::of_rollup(partition.clone(), inputs, self.now);
-        let outcome = self.publication.publish(audited, account).await?;
-        let [batch] = batches;
-        Ok(RollupResult {
-            name: month.rollup.definition().name.clone(),
-            is_new: outcome != Outcome::Unchanged,
-            path: partition.data_path(),
-            batch,
-        })
+        let outcome = self.publication.publish(object, account).await?;
+        let is_new = outcome != Outcome::Unchanged;
+        Ok(RollupResult { name, is_new, path: partition.data_path(), batch })
     }
 }
 
@@ -221,29 +303,54 @@ impl RollupOfMonth {
     }
 }
 
+/// Rows that name another month than the one that they would be published under.
+fn check_month(
+    report: &ReportAccount,
+    period: BillingPeriod,
+    scope: &ScopeSlug,
+) -> Result<(), Error> {
+    let months = &report.facts.billing_months;
+    match months.iter().find(|month| **month != period) {
+        None => Ok(()),
+        Some(month) => Err(Error::OtherMonth {
+            report: format!("{} costs of {scope} for {period}", report.metric),
+            month: month.to_string(),
+        }),
+    }
+}
+
 fn line_items(metric: Metric, period: BillingPeriod, scope: &ScopeSlug) -> Partition {
     Partition { table: Table::LineItems, metric: Some(metric), period, scope: scope.clone() }
 }
 
 fn check_rollups(report: &ReportAccount) -> Result<(), Error> {
-    let decimals = &report.ledger.published.decimals;
-    let stored = |column: &str| decimals.get(column).map(|totals| totals.stored);
-    report.rollups.iter().try_for_each(|rollup| check_rollup(rollup, report.metric, stored))
+    let ledger = &report.ledger;
+    let control = |column: &str, classes: &BTreeSet<ChargeClass>| {
+        if classes.is_empty() {
+            let totals = ledger.published.decimals.get(column);
+            return Some(totals.map_or(ExactSum::ZERO, |totals| totals.stored));
+        }
+        let of_class = |class: &ChargeClass| ledger.cost_by_class.get(class).copied();
+        (column == "cost").then(|| classes.iter().filter_map(of_class).sum())
+    };
+    report.rollups.iter().try_for_each(|rollup| check_rollup(rollup, report.metric, control))
 }
 
 /// Sums of the rollup engine over all rows of a metric must equal the control sums, taken in 256 bits
-/// when the rows were read (`reliability.md`, I5).
+/// when the rows were read (`reliability.md`, I5). `control` gives them by column and classes, where
+/// there is one.
 fn check_rollup(
     rollup: &Rollup,
     metric: Metric,
-    control: impl Fn(&str) -> Option<ExactSum>,
+    control: impl Fn(&str, &BTreeSet<ChargeClass>) -> Option<ExactSum>,
 ) -> Result<(), Error> {
     for measure in &rollup.definition().measures {
         let Formula::Sum(column, filter) = &measure.formula else { continue };
-        if filter.metric != Some(metric) || !filter.charge_classes.is_empty() {
+        let is_of_metric = filter.metric == Some(metric);
+        let Some(expected) = control(column, &filter.charge_classes).filter(|_| is_of_metric)
+        else {
             continue;
-        }
-        let expected = control(column).unwrap_or_default();
+        };
         let found = rollup.total(&measure.name).unwrap_or_default();
         if found != expected {
             return Err(Error::Rollup(costlake_transform::Error::ControlSum {

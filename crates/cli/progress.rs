@@ -119,11 +119,8 @@ impl Monitor for Progress {
     fn on_event(&self, event: &Event<'_>) {
         match event {
             Event::Submitted { request, .. } => self.say(&format!("{request}: requested")),
-            Event::Waiting { request, polls, wait } => {
-                self.say(&format!(
-                    "{request}: not ready after {polls} polls, waiting {} s",
-                    wait.as_secs()
-                ));
+            Event::Waiting { request, wait, .. } => {
+                self.say(&format!("{request}: not ready, asking again in {} s", wait.as_secs()));
             }
             Event::Completed { request, blobs, blob_bytes } => {
                 self.say(&format!("{request}: ready, {blobs} blobs, {}", HumanBytes(*blob_bytes)));

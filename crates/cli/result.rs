@@ -1,6 +1,6 @@
 //! What a run did, and how it is shown: a table for people, exact texts for machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
@@ -96,8 +96,7 @@ impl RunResult {
 
     /// Whether the lake changed.
     pub(crate) fn is_new(&self) -> bool {
-        self.reports().any(|(_, report)| report.is_new)
-            || self.months.iter().flat_map(|month| &month.rollups).any(|rollup| rollup.is_new)
+        self.months.iter().any(MonthResult::is_new)
     }
 
     fn reports(&self) -> impl Iterator<Item = (&MonthResult, &ReportResult)> {
@@ -119,14 +118,17 @@ impl RunResult {
         table.set_header(
             header.into_iter().enumerate().map(|(at, text)| aligned(at, text.to_owned())),
         );
-        let mut totals: BTreeMap<String, [ExactSum; SHOWN.len()]> = BTreeMap::new();
+        let mut totals: BTreeMap<String, Amounts> = BTreeMap::new();
         let mut rows = 0;
         for (month, batch) in self.departments() {
             for row in 0..batch.num_rows() {
                 let amounts = SHOWN.map(|(_, measure)| amount(batch, measure, row));
                 let currency = text(batch, "billing_currency", row);
-                let total = totals.entry(currency.clone()).or_default();
-                total.iter_mut().zip(amounts).for_each(|(total, amount)| *total += amount);
+                let total =
+                    totals.entry(currency.clone()).or_insert([Some(ExactSum::ZERO); SHOWN.len()]);
+                for (total, amount) in total.iter_mut().zip(amounts) {
+                    *total = total.zip(amount).map(|(total, amount)| total + amount);
+                }
                 let department = department(batch, row);
                 table.add_row(cells([month.period.to_string(), department, currency], amounts));
                 rows += 1;
@@ -152,7 +154,7 @@ impl RunResult {
         for (scope, period) in &self.without_data {
             lines.push(format!("{period} {scope}: Azure has no data"));
         }
-        let unknown: std::collections::BTreeSet<&str> = self
+        let unknown: BTreeSet<&str> = self
             .reports()
             .flat_map(|(_, report)| &report.unknown_columns)
             .map(String::as_str)
@@ -188,32 +190,53 @@ impl RunResult {
             return Vec::new();
         }
         let (published, quarantined) = (all.published.rows, all.quarantined.rows);
-        let rounded: u64 = all.published.decimals.values().map(|totals| totals.rounded).sum();
-        let money = self.reports().fold(BTreeMap::new(), |mut money, (_, report)| {
+        let mut lines = vec![format!(
+            "Check: {} rows in = {published} published + {quarantined} quarantined, cost in = cost out:",
+            all.records
+        )];
+        for metric in Metric::ALL {
+            lines.extend(self.cost_line(metric));
+        }
+        let readable = all.quarantined.decimals.get("cost").map_or(0, |totals| totals.values);
+        if quarantined > readable {
+            let unknown = quarantined - readable;
+            lines.push(format!("       {unknown} quarantined rows have no readable cost"));
+        }
+        lines
+    }
+
+    /// The cost of a metric as the files have it, and what storing it at 24 digits rounded away.
+    fn cost_line(&self, metric: Metric) -> Option<String> {
+        let mut money: BTreeMap<&str, ExactSum> = BTreeMap::new();
+        let mut all = Ledger::default();
+        for (_, report) in self.reports().filter(|(_, report)| report.metric == metric) {
+            all.merge(&report.ledger);
             for (currency, cost) in &report.ledger.cost_by_currency {
-                *money.entry((report.metric, currency.clone())).or_insert(ExactSum::ZERO) += *cost;
+                *money.entry(currency).or_default() += *cost;
             }
-            money
-        });
-        let money: Vec<String> = money
-            .iter()
-            .map(|((metric, currency), cost)| format!("{metric} {cost} {currency}"))
-            .collect();
-        vec![
-            format!(
-                "Check: {} rows in = {published} published + {quarantined} quarantined; cost in = cost out, exactly",
-                all.records
+        }
+        let cost = all.published.decimals.get("cost")?;
+        let money: Vec<String> =
+            money.iter().map(|(currency, cost)| format!("{cost} {currency}")).collect();
+        let (money, rounded) = (money.join(" and "), cost.rounded);
+        Some(match rounded {
+            0 => format!("       {metric} {money}, stored exactly"),
+            _ => format!(
+                "       {metric} {money}; {rounded} values rounded at 24 digits, {} in all",
+                cost.stored - cost.exact
             ),
-            format!("       {}; {rounded} values rounded at 24 digits", money.join(", ")),
-        ]
+        })
     }
 
     fn outcome(&self) -> String {
         let lake = &self.lake;
-        match (self.months.is_empty(), self.is_new()) {
+        let new: BTreeSet<String> =
+            self.months.iter().filter(|m| m.is_new()).map(|m| m.period.to_string()).collect();
+        let new: Vec<String> = new.into_iter().collect();
+        match (self.months.is_empty(), new.is_empty()) {
             (true, _) => format!("Nothing published in {lake}"),
-            (false, true) => format!("Published in {lake}"),
-            (false, false) => format!("Nothing new: {lake} holds exactly this already"),
+            (false, false) => format!("Published {} in {lake}", new.join(", ")),
+            (false, true) => format!("Nothing new: {lake} holds exactly this already"),
         }
     }
 }
@@ -264,6 +287,11 @@ impl Show for RunResult {
 }
 
 impl MonthResult {
+    fn is_new(&self) -> bool {
+        self.reports.iter().any(|report| report.is_new)
+            || self.rollups.iter().any(|rollup| rollup.is_new)
+    }
+
     fn to_json(&self) -> Value {
         json!({
             "scope": self.scope.as_str(),
@@ -328,8 +356,12 @@ impl RollupResult {
     }
 }
 
-fn cells(texts: [String; 3], amounts: [ExactSum; SHOWN.len()]) -> Vec<Cell> {
-    let amounts = amounts.map(|amount| output::rounded(amount, 2));
+/// The amounts of a row of the table; `None` is unknown, and so is a total over it.
+type Amounts = [Option<ExactSum>; SHOWN.len()];
+
+fn cells(texts: [String; 3], amounts: Amounts) -> Vec<Cell> {
+    let shown = |amount| output::rounded(amount, 2);
+    let amounts = amounts.map(|amount| amount.map_or_else(|| "-".to_owned(), shown));
     texts.into_iter().chain(amounts).enumerate().map(|(at, text)| aligned(at, text)).collect()
 }
 
@@ -350,10 +382,10 @@ fn text(batch: &RecordBatch, column: &str, row: usize) -> String {
         .map_or_else(String::new, |array| array.value(row).to_owned())
 }
 
-fn amount(batch: &RecordBatch, column: &str, row: usize) -> ExactSum {
-    let array = batch.column_by_name(column);
-    let array = array.and_then(|array| array.as_primitive_opt::<Decimal128Type>());
-    array.map_or(ExactSum::ZERO, |array| ExactSum::from_stored(array.value(row)))
+/// The amount in a cell; `None` where it is unknown.
+fn amount(batch: &RecordBatch, column: &str, row: usize) -> Option<ExactSum> {
+    let array = batch.column_by_name(column)?.as_primitive_opt::<Decimal128Type>()?;
+    array.is_valid(row).then(|| ExactSum::from_stored(array.value(row)))
 }
 
 /// The value of a cell for machines; amounts are exact texts.

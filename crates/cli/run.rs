@@ -9,7 +9,7 @@ use costlake_fetch::{
     BlobInfo, Client, Error as FetchError, ErrorKind, ReportManifest, ReportPeriod, ReportRequest,
 };
 use costlake_model::{BillingPeriod, Metric, Partition, Scope, ScopeSlug, Table};
-use costlake_sink::{BlobName, Lake, Publication, Source};
+use costlake_sink::{BlobName, Error as LakeError, Lake, Publication, Source};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -24,7 +24,7 @@ use crate::month::Publisher;
 use crate::output::{Row, Show};
 use crate::progress::Progress;
 use crate::result::{MonthResult, RunResult};
-use crate::session;
+use crate::session::{self, PuttingInPlace};
 
 /// Chunks of a download that wait to be read. Some MB in all.
 const CHUNKS_WAITING: usize = 16;
@@ -58,13 +58,14 @@ pub(crate) async fn run(
     let engine = Engine::new(args.work.jobs, memory_limit, definitions, limits, progress)?;
 
     let lake = Lake::open(&plan.lake, true).await?;
-    let work = async |publication: &Publication| {
+    let work = async |publication: &Publication, putting: &PuttingInPlace| {
         let publisher = Publisher {
             lake: &lake,
             publication,
             definitions: engine.definitions(),
             now: started_at,
             source: Source::CostDetails,
+            putting,
         };
         Ok(publish_months(&client, &engine, &publisher, &plan).await)
     };
@@ -162,22 +163,30 @@ async fn publish_month(
     let mut ingested = Vec::new();
     let mut empty = Vec::new();
     for (request, pending) in reports {
-        let about =
-            |source: Error| Error::Report { report: request.to_string(), source: Box::new(source) };
+        let about = |source: Error| match source {
+            // These name their report themselves.
+            Error::Fetch(error) => Error::Fetch(error),
+            source => Error::Report { report: request.to_string(), source: Box::new(source) },
+        };
         let manifest = pending.await.map_err(|error| about(Error::Internal(error.to_string())))?;
         match manifest.map_err(|error| about(error.into()))? {
             Some(manifest) => {
                 let read = ingest(client, engine, publisher, &request, manifest).await;
                 ingested.extend(read.map_err(about)?);
             }
-            None => empty.push(request.clone()),
+            None => empty.push(request.metric),
         }
     }
-    check_empty(publisher.lake, &scope.slug(), period, &empty, &ingested).await?;
+    let scope = scope.slug();
+    let other = ingested.iter().map(|report| &report.account).find(|a| a.ledger.records > 0);
+    for metric in empty {
+        publisher.check_no_data(metric, period, &scope, other).await?;
+    }
     if ingested.is_empty() {
         return Ok(None);
     }
-    publisher.publish(period, &scope.slug(), ingested).await.map(Some)
+    let prepared = publisher.prepare(period, &scope, ingested).await?;
+    publisher.put(prepared).await.map(Some)
 }
 
 /// How often a report is started anew because its links or the report itself aged out meanwhile.
@@ -214,37 +223,6 @@ async fn ingest(
     }
 }
 
-/// An empty report is believed only where nothing contradicts it (`reliability.md`, I20).
-async fn check_empty(
-    lake: &Lake,
-    scope: &ScopeSlug,
-    period: BillingPeriod,
-    empty: &[ReportRequest],
-    ingested: &[Ingested],
-) -> Result<(), Error> {
-    for request in empty {
-        let report = request.to_string();
-        if let Some(other) = ingested.iter().find(|other| other.account.ledger.records > 0) {
-            return Err(Error::MetricMissing {
-                report,
-                other: other.account.metric.name(),
-                rows: other.account.ledger.records,
-            });
-        }
-        let partition = Partition {
-            table: Table::LineItems,
-            metric: Some(request.metric),
-            period,
-            scope: scope.clone(),
-        };
-        let rows = lake.manifest(&partition).await?.map_or(0, |manifest| manifest.object.rows);
-        if rows > 0 {
-            return Err(Error::Vanished { report, rows });
-        }
-    }
-    Ok(())
-}
-
 fn report_of(client: &Client, request: &ReportRequest, manifest: &ReportManifest) -> Report {
     let blobs = manifest.blobs.iter().cloned().map(|blob| {
         let client = client.clone();
@@ -268,29 +246,34 @@ fn open_download(client: &Client, blob: &BlobInfo) -> Result<Box<dyn Read + Send
     let mut download = client.download(blob);
     let (sender, chunks) = mpsc::channel(CHUNKS_WAITING);
     tokio::spawn(async move {
-        while let Some(chunk) = download.next_chunk().await.transpose() {
-            if sender.send(chunk).await.is_err() {
+        // The last message is an error or `None`: without either, the blob is not whole.
+        loop {
+            let chunk = download.next_chunk().await;
+            let is_last = !matches!(chunk, Ok(Some(_)));
+            if sender.send(chunk).await.is_err() || is_last {
                 break;
             }
         }
     });
-    let reader = DownloadReader { chunks, current: Bytes::new() };
+    let reader = DownloadReader { chunks, current: Bytes::new(), is_whole: false };
     let name = blob.link.reveal().path();
     decompressed(Box::new(reader)).map_err(|error| read_error(name, error))
 }
 
 /// The bytes of a download, for a thread that may block.
 struct DownloadReader {
-    chunks: mpsc::Receiver<Result<Bytes, FetchError>>,
+    chunks: mpsc::Receiver<Result<Option<Bytes>, FetchError>>,
     current: Bytes,
+    is_whole: bool,
 }
 
 impl Read for DownloadReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
+        while self.current.is_empty() && !self.is_whole {
             match self.chunks.blocking_recv() {
-                None => return Ok(0),
-                Some(Ok(bytes)) => self.current = bytes,
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(Ok(Some(bytes))) => self.current = bytes,
+                Some(Ok(None)) => self.is_whole = true,
                 Some(Err(error)) => return Err(io::Error::other(Error::from(error))),
             }
         }
@@ -323,7 +306,11 @@ struct PlannedReport {
 pub(crate) async fn plan(args: &RunArgs) -> Result<PlannedRun, Error> {
     let at = Utc::now();
     let plan = read_pipeline(args)?.plan(args, at.date_naive())?;
-    let lake = Lake::open(&plan.lake, false).await.ok();
+    let lake = match Lake::open(&plan.lake, false).await {
+        Ok(lake) => Some(lake),
+        Err(LakeError::LakeMissing { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
     let mut reports = Vec::new();
     for scope in &plan.scopes {
         for period in &plan.periods {
@@ -375,7 +362,7 @@ impl PlannedReport {
 
 impl Show for PlannedRun {
     fn for_people(&self) -> String {
-        let mut text = format!("{} reports into {}:\n", self.reports.len(), self.lake);
+        let mut text = format!("Reports to create for {}: {}\n", self.lake, self.reports.len());
         for report in &self.reports {
             let replaces = match report.replaces {
                 Some((rows, _)) => format!("replaces {rows} rows"),

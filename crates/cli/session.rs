@@ -15,13 +15,34 @@ use crate::error::Error;
 pub(crate) async fn publishing<T>(
     lake: &Lake,
     started_at: DateTime<Utc>,
-    work: impl AsyncFnOnce(&Publication) -> Result<T, Error>,
+    work: impl AsyncFnOnce(&Publication, &PuttingInPlace) -> Result<T, Error>,
 ) -> Result<(T, Option<CommitRecord>), Error> {
     sweep(lake, started_at).await?;
     let publication = lake.begin(run_id(started_at)?, started_at);
-    let done = interruptible(work(&publication)).await;
+    let putting = PuttingInPlace::default();
+    let done = tokio::select! {
+        done = work(&publication, &putting) => done,
+        () = stopped_between(&putting) => Err(Error::Interrupted),
+    };
     let record = publication.commit(Utc::now()).await;
     Ok((done?, record?))
+}
+
+/// Held while the objects of a month are put in place: some renames, which Ctrl-C waits for, so that
+/// no month is left with one report new and the other old.
+#[derive(Debug, Default)]
+pub(crate) struct PuttingInPlace(tokio::sync::Mutex<()>);
+
+impl PuttingInPlace {
+    /// Begins to put a month in place, until the guard is dropped.
+    pub(crate) async fn begin(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.lock().await
+    }
+}
+
+async fn stopped_between(putting: &PuttingInPlace) {
+    stop_signal().await;
+    drop(putting.begin().await);
 }
 
 /// Runs a future until it ends, Ctrl-C is pressed or the process is told to terminate.
@@ -37,8 +58,9 @@ pub(crate) async fn interruptible<T>(
     }
 }
 
+/// Waits for Ctrl-C, or the signal that tells a process to terminate.
 #[cfg(unix)]
-async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => tokio::select! {
@@ -49,8 +71,9 @@ async fn stop_signal() {
     }
 }
 
+/// Waits for Ctrl-C.
 #[cfg(not(unix))]
-async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     drop(tokio::signal::ctrl_c().await);
 }
 

@@ -13,6 +13,7 @@ use crate::args::{EnrollmentArgs, SimulateArgs, SimulateCommand};
 use crate::error::Error;
 use crate::output;
 use crate::progress::Progress;
+use crate::session;
 
 /// Runs the simulator until Ctrl-C, or writes cost files.
 ///
@@ -74,7 +75,10 @@ async fn serve(args: &SimulateArgs, progress: &Progress) -> Result<(), Error> {
         write_environment(path, &server.environment())?;
     }
     progress.say(&format!("simulated Azure on {}; Ctrl-C ends it", server.origin()));
-    server.stopped().await;
+    tokio::select! {
+        () = server.stopped() => {}
+        () = session::stop_signal() => {}
+    }
     server.shutdown().await.map_err(|error| Error::Simulator(Box::new(error)))
 }
 

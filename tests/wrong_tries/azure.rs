@@ -22,7 +22,7 @@ fn a_department_that_is_not_there_fails_in_the_words_of_azure() {
     let world = World::small();
     let outcome = world.run(&[&ONE[..], &["--department", "99999"]].concat());
     assert!(matches!(outcome.code, Some(1 | 3)), "{outcome:?}");
-    outcome.says(&["because", "The department '99999' was not found."]);
+    outcome.says(&["The department '99999' was not found."]);
     assert_eq!(published(&world.lake()).len(), 0);
 }
 

@@ -127,7 +127,7 @@ fn files_that_do_not_say_what_they_are_need_flags() {
     let mut rows = sound_rows();
     rows.push(small_row("7", "Öl, Gas", 3, "1").replace("05/01/2025", "06/01/2025"));
     let months = files.csv("months.csv", &rows);
-    files.convert(&months, &[]).exits(2).says(&["--period"]);
+    files.convert(&months, &[]).exits(2).says(&["rows of 2 months", "one month at a time"]);
 
     let mut rows = sound_rows();
     rows.push(small_row("7", "Öl, Gas", 3, "1").replace("1234567", "7654321"));
@@ -135,7 +135,9 @@ fn files_that_do_not_say_what_they_are_need_flags() {
     files.convert(&accounts, &[]).exits(2).says(&["--scope-name"]);
     assert_eq!(published(&lake).len(), 0);
 
-    files.convert(&months, &["--period", "2025-05"]).exits(0);
+    let other = "belong to the billing period 2025-06";
+    files.convert(&months, &["--period", "2025-05"]).exits(5).says(&[other]);
+    assert_eq!(published(&lake).len(), 0);
     files.convert(&accounts, &["--scope-name", "Both Accounts"]).exits(0);
     let scopes = published(&lake).into_keys().filter(|path| path.contains("scope=both-accounts"));
     assert_eq!(scopes.count(), 2);
@@ -223,4 +225,34 @@ fn rows_that_cannot_be_typed_go_to_quarantine_until_they_are_mended() {
     let removed = removed.iter().find(|entry| entry["outcome"] == "removed").unwrap();
     assert_eq!(removed["partition"]["table"], "quarantine");
     assert!(removed["object"].is_null() && removed["previous_sha256"].is_string(), "{removed}");
+}
+
+#[test]
+fn a_file_that_is_given_twice_counts_once_or_not_at_all() {
+    let files = Files::new();
+    let sound = files.csv("sound.csv", &sound_rows());
+    let copy = files.csv("copy.csv", &sound_rows());
+    let lake = files.lake();
+    let convert = |paths: &[&Path]| {
+        let mut args = vec!["convert"];
+        args.extend(paths.iter().map(|path| text(path)));
+        args.extend(["--metric", "actual", "--lake", text(&lake)]);
+        run(&args)
+    };
+    convert(&[&sound, &sound]).exits(2).says(&["given twice"]);
+    convert(&[&sound, &copy]).exits(5).says(&["same bytes", "count twice"]);
+    assert_eq!(published(&lake).len(), 0);
+    convert(&[&sound]).exits(0);
+}
+
+#[test]
+fn an_empty_file_does_not_empty_a_month() {
+    let files = Files::new();
+    let sound = files.csv("sound.csv", &sound_rows());
+    files.convert(&sound, &[]).exits(0);
+    let before = published(&files.lake());
+    let header_only = files.csv("header.csv", &[]);
+    let flags = ["--period", "2025-05", "--scope-name", "billing-account-1234567"];
+    files.convert(&header_only, &flags).exits(5).says(&["no data, although the lake holds"]);
+    assert_eq!(published(&files.lake()), before);
 }

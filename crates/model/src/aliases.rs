@@ -3,6 +3,9 @@
 //! A header is compared without case, blanks, dashes and underscores. Most headers then equal their
 //! canonical name (`MeterCategory`, `Meter Category`, `meter_category`); the table holds the others.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use crate::columns::SOURCE_COLUMNS;
 
 /// Spellings that differ from the canonical name by more than case and separators.
@@ -101,10 +104,12 @@ pub fn header_key(header: &str) -> String {
 
 /// Returns the canonical column that a header names, if any.
 pub fn canonical_of(header: &str) -> Option<&'static str> {
-    let key = header_key(header);
-    ALIASES.iter().find(|(alias, _)| *alias == key).map(|(_, canonical)| *canonical).or_else(|| {
-        SOURCE_COLUMNS.iter().map(|column| column.name).find(|name| header_key(name) == key)
-    })
+    static BY_KEY: LazyLock<BTreeMap<String, &'static str>> = LazyLock::new(|| {
+        let own = SOURCE_COLUMNS.iter().map(|column| (header_key(column.name), column.name));
+        let aliases = ALIASES.iter().map(|(alias, name)| ((*alias).to_owned(), *name));
+        own.chain(aliases).collect()
+    });
+    BY_KEY.get(&header_key(header)).copied()
 }
 
 #[cfg(test)]

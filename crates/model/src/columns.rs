@@ -145,7 +145,7 @@ pub mod added {
     pub const EXTRA: &str = "extra";
     /// The charge class.
     pub const CHARGE_CLASS: &str = "charge_class";
-    /// The kind of source file: `ea`, `mca`, `payg` or `other`.
+    /// The kind of source file: `ea`, `ea-usage`, `mca`, `payg` or `other`.
     pub const SOURCE_KIND: &str = "source_kind";
     /// The version of the source layout, such as `2024-08-01`; null where no known one fits.
     pub const SCHEMA_VERSION: &str = "schema_version";

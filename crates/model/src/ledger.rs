@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
+use crate::charge_class::ChargeClass;
 use crate::decimal::{Accumulator, ExactDecimal, ExactSum};
 
 /// The sums of one decimal column over some rows.
@@ -101,8 +102,10 @@ pub struct Ledger {
     pub first_date: Option<NaiveDate>,
     /// The last charge date of the published rows.
     pub last_date: Option<NaiveDate>,
-    /// The cost of the published rows, by billing currency.
+    /// The exact cost of the published rows, by billing currency.
     pub cost_by_currency: BTreeMap<String, ExactSum>,
+    /// The stored cost of the published rows, by charge class: the control sum of filtered measures.
+    pub cost_by_class: BTreeMap<ChargeClass, ExactSum>,
 }
 
 /// An account that does not balance: an error of costlake, never of the data.
@@ -128,6 +131,9 @@ impl Ledger {
         self.last_date = self.last_date.max(other.last_date);
         for (currency, cost) in &other.cost_by_currency {
             *self.cost_by_currency.entry(currency.clone()).or_default() += *cost;
+        }
+        for (class, cost) in &other.cost_by_class {
+            *self.cost_by_class.entry(*class).or_default() += *cost;
         }
     }
 

@@ -189,10 +189,13 @@ impl Definition {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let file: DefinitionFile = toml::from_str(text).map_err(Error::Syntax)?;
         check_name("rollup", &file.name, &[])?;
-        let keys = file.group_by.iter().map(|key| parse_key(key)).collect::<Result<_, _>>()?;
+        let keys: Vec<Key> =
+            file.group_by.iter().map(|key| parse_key(key)).collect::<Result<_, _>>()?;
+        check_keys(&keys)?;
         let mut measures: Vec<Measure> = Vec::with_capacity(file.measures.len());
         for measure in file.measures {
             check_name("measure", &measure.name, &measures)?;
+            check_not_a_key(&measure.name, &keys)?;
             let formula = parse_formula(&measure, &measures)?;
             measures.push(Measure { name: measure.name, formula });
         }
@@ -220,7 +223,8 @@ impl Definition {
         columns
     }
 
-    /// The schema of the rollup's table: text keys, sums as decimals, counts as 64-bit integers.
+    /// The schema of the rollup's table: text keys, sums as decimals, counts as 64-bit integers;
+    /// measures are null where a metric that they rest on was not read.
     pub fn schema(&self) -> Schema {
         let mut fields = Vec::new();
         for key in &self.keys {
@@ -237,7 +241,7 @@ impl Definition {
                 Formula::Count(_) => DataType::Int64,
                 Formula::Sum(..) | Formula::Difference { .. } => columns::decimal_type(),
             };
-            fields.push(Field::new(&measure.name, data_type, false));
+            fields.push(Field::new(&measure.name, data_type, true));
         }
         Schema::new(fields)
     }
@@ -250,6 +254,35 @@ fn check_name(what: &'static str, name: &str, taken: &[Measure]) -> Result<(), E
         && !["cost_line_items", "quarantine", "department_id", "department_name"].contains(&name)
         && taken.iter().all(|measure| measure.name != name);
     if sound { Ok(()) } else { Err(Error::Name { what, found: name.to_owned() }) }
+}
+
+/// Every key names columns of the table, and no two the same one.
+fn check_keys(keys: &[Key]) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    match keys.iter().flat_map(Key::columns).find(|column| !seen.insert(*column)) {
+        None => Ok(()),
+        Some(column) => Err(Error::Key { found: column.to_owned() }),
+    }
+}
+
+/// A measure named like a key or a partition key would be a second column of that name.
+fn check_not_a_key(measure: &str, keys: &[Key]) -> Result<(), Error> {
+    let partition_keys = ["metric", "billing_period", "scope"];
+    let mut taken = keys.iter().flat_map(Key::columns).chain(partition_keys);
+    if taken.any(|column| column == measure) {
+        return Err(Error::Name { what: "measure", found: measure.to_owned() });
+    }
+    Ok(())
+}
+
+impl Key {
+    /// The columns of the table that the key makes.
+    fn columns(&self) -> Vec<&'static str> {
+        match self {
+            Self::Department => vec!["department_id", "department_name"],
+            Self::Column(name) => vec![name],
+        }
+    }
 }
 
 fn parse_key(key: &str) -> Result<Key, Error> {
@@ -374,6 +407,9 @@ mod tests {
             ("[\"actual\"]", "[\"rows\"]", "uses `rows`"),
             ("[\"actual\"]", "[\"later\"]", "uses `later`"),
             ("name = \"rows\"", "name = \"actual\"", "cannot name a measure"),
+            ("name = \"rows\"", "name = \"meter_category\"", "cannot name a measure"),
+            ("name = \"rows\"", "name = \"billing_period\"", "cannot name a measure"),
+            ("\"meter_category\"", "\"department_id\"", "cannot group by `department_id`"),
             ("count = true", "counts = true", "not a rollup definition"),
         ] {
             let text = SOUND.replacen(from, to, 1);

@@ -1,10 +1,9 @@
 //! One blob of a report: byte-order mark, header, then chunks of whole records.
 
 use std::mem;
-use std::ops::Range;
 use std::sync::Arc;
 
-use crate::csv::{self, FieldTable, RecordReader};
+use crate::csv;
 use crate::decode::DateFormats;
 use crate::error::{Error, printable};
 use crate::header::Binding;
@@ -14,7 +13,9 @@ pub const DEFAULT_CHUNK_BYTES: usize = 16 << 20;
 /// A header line is never longer; the widest real one has 2,600 bytes.
 const MAX_HEADER_BYTES: usize = 1 << 20;
 /// Lines before the header are never more: a title and what belongs to it.
-const MAX_TITLE_LINES: u32 = 4;
+const MAX_TITLE_LINES: usize = 4;
+/// How many bytes are looked at first for a header; twice as many each time that it is not whole.
+const HEADER_STEP_BYTES: usize = 4096;
 /// A record is never longer; real ones have some thousand bytes.
 const MAX_RECORD_BYTES: usize = 128 << 20;
 
@@ -40,8 +41,11 @@ pub struct BlobReader {
     buffer: Vec<u8>,
     /// Where the buffer starts within the blob.
     offset: u64,
+    /// How many bytes the buffer is to hold before it is looked at: some for the header, then a chunk,
+    /// more while a record does not end. It makes the chunks depend on the bytes alone.
+    target: usize,
     binding: Option<Arc<Binding>>,
-    header: Vec<u8>,
+    dates: DateFormats,
     plan: Option<Arc<Plan>>,
     summary: BlobSummary,
 }
@@ -59,6 +63,8 @@ pub struct BlobSummary {
     pub title_lines: u32,
     /// Whether a second byte-order mark stood behind the header.
     pub has_second_mark: bool,
+    /// What the header means; header-only files have one too.
+    pub binding: Option<Arc<Binding>>,
 }
 
 /// Everything that the chunks of one blob share.
@@ -68,8 +74,6 @@ pub(crate) struct Plan {
     pub(crate) ordinal: i32,
     pub(crate) currency: Option<String>,
     pub(crate) dates: DateFormats,
-    /// The header line, to know it when it comes again.
-    pub(crate) header: Vec<u8>,
 }
 
 /// Some whole records of a blob. [`Chunk::decode`] runs on any thread.
@@ -98,8 +102,9 @@ impl BlobReader {
             options,
             buffer: Vec::new(),
             offset: 0,
+            target: HEADER_STEP_BYTES,
             binding: None,
-            header: Vec::new(),
+            dates: DateFormats::default(),
             plan: None,
             summary: BlobSummary::default(),
         }
@@ -111,36 +116,42 @@ impl BlobReader {
     }
 
     /// Takes bytes off the front of `input`; returns a chunk as soon as one is full. Call again until
-    /// `input` is empty.
+    /// it returns `None`: then all of `input` is taken.
     ///
     /// # Errors
     /// Whatever refuses the file whole.
     pub fn feed(&mut self, input: &mut &[u8]) -> Result<Option<Chunk>, Error> {
-        while !input.is_empty() {
-            let room = self.target_bytes().saturating_sub(self.buffer.len());
+        loop {
+            while self.binding.is_some() && self.buffer.len() >= self.target {
+                if let Some(chunk) = self.cut()? {
+                    return Ok(Some(chunk));
+                }
+            }
+            if input.is_empty() {
+                return Ok(None);
+            }
+            let room = self.target.saturating_sub(self.buffer.len());
             let (taken, rest) = input.split_at(room.min(input.len()));
             self.buffer.extend_from_slice(taken);
             self.summary.bytes += taken.len() as u64;
             *input = rest;
-            if self.binding.is_none() && !self.take_header(false)? {
-                continue;
-            }
-            if self.buffer.len() >= self.options.chunk_bytes
-                && let Some(chunk) = self.cut()?
-            {
-                return Ok(Some(chunk));
+            if self.binding.is_none() && self.buffer.len() >= self.target {
+                self.take_header(false)?;
             }
         }
-        Ok(None)
     }
 
-    /// Ends the blob: the last chunk, if there are records left, and what the blob was.
+    /// Ends the blob: the chunks that are left, as a rule one or none, and what the blob was.
     ///
     /// # Errors
     /// Whatever refuses the file whole: no header, or an end inside quotes.
-    pub fn finish(mut self) -> Result<(Option<Chunk>, BlobSummary), Error> {
+    pub fn finish(mut self) -> Result<(Vec<Chunk>, BlobSummary), Error> {
         if self.binding.is_none() {
             self.take_header(true)?;
+        }
+        let mut chunks = Vec::new();
+        while self.buffer.len() >= self.target {
+            chunks.extend(self.cut()?);
         }
         let bounds = csv::bounds(&self.buffer, true);
         if bounds.is_inside_quotes {
@@ -150,33 +161,31 @@ impl BlobReader {
             });
         }
         let text = mem::take(&mut self.buffer);
-        let chunk = (bounds.records > 0).then(|| self.chunk(text, bounds)).transpose()?;
-        if chunk.is_none() {
+        if bounds.records > 0 {
+            chunks.push(self.chunk(text, bounds)?);
+        } else {
             self.summary.blank_lines += bounds.blank_lines;
         }
-        Ok((chunk, self.summary))
+        self.summary.binding = self.binding;
+        Ok((chunks, self.summary))
     }
 
-    /// How many bytes the buffer is to hold: a chunk, or more while a record does not end.
-    fn target_bytes(&self) -> usize {
-        let full = self.buffer.len() >= self.options.chunk_bytes;
-        if full { self.buffer.len() * 2 } else { self.options.chunk_bytes }
-    }
-
+    /// Cuts the whole records off the first `target` bytes; `None` if there is not even one.
     fn cut(&mut self) -> Result<Option<Chunk>, Error> {
-        let bounds = csv::bounds(&self.buffer, false);
+        let bounds = csv::bounds(&self.buffer[..self.target], false);
         if bounds.end == 0 {
-            return if self.buffer.len() >= MAX_RECORD_BYTES.max(self.options.chunk_bytes) {
-                Err(Error::RecordTooLong {
+            if self.target >= MAX_RECORD_BYTES.max(self.options.chunk_bytes) {
+                return Err(Error::RecordTooLong {
                     record: self.summary.records + 1,
                     byte_offset: self.offset,
-                    limit_bytes: self.buffer.len(),
-                })
-            } else {
-                Ok(None)
-            };
+                    limit_bytes: self.target,
+                });
+            }
+            self.target *= 2;
+            return Ok(None);
         }
-        let mut rest = Vec::with_capacity(self.options.chunk_bytes);
+        self.target = self.options.chunk_bytes;
+        let mut rest = Vec::with_capacity(self.target);
         rest.extend_from_slice(&self.buffer[bounds.end..]);
         self.buffer.truncate(bounds.end);
         let text = mem::replace(&mut self.buffer, rest);
@@ -184,9 +193,8 @@ impl BlobReader {
     }
 
     fn chunk(&mut self, text: Vec<u8>, bounds: csv::Bounds) -> Result<Chunk, Error> {
-        let plan = self.plan(&text)?;
         let chunk = Chunk {
-            plan,
+            plan: self.plan(&text)?,
             byte_offset: self.offset,
             records_before: self.summary.records,
             blank_lines: bounds.blank_lines,
@@ -198,39 +206,42 @@ impl BlobReader {
         Ok(chunk)
     }
 
-    /// The plan of the blob, made when its first records are known.
+    /// The plan for a chunk: that of the chunk before, unless a date column has its first value here.
     fn plan(&mut self, text: &[u8]) -> Result<Arc<Plan>, Error> {
-        if let Some(plan) = &self.plan {
+        let binding = self.binding.as_ref().ok_or(Error::Empty)?;
+        let has_news = self.dates.decide(binding, text);
+        if let Some(plan) = self.plan.as_ref().filter(|_| !has_news) {
             return Ok(Arc::clone(plan));
         }
-        let binding = self.binding.clone().ok_or(Error::Empty)?;
         let plan = Arc::new(Plan {
-            dates: DateFormats::decide(&binding, text),
+            binding: Arc::clone(binding),
             ordinal: self.options.ordinal,
             currency: self.options.currency.clone(),
-            header: mem::take(&mut self.header),
-            binding,
+            dates: self.dates.clone(),
         });
         self.plan = Some(Arc::clone(&plan));
         Ok(plan)
     }
 
-    /// Takes the header line off the buffer, if it is whole, with the title lines before it.
-    fn take_header(&mut self, is_last: bool) -> Result<bool, Error> {
-        check_encoding(&self.buffer, is_last)?;
+    /// Takes the header line off the buffer, with the title lines before it; waits for more bytes if
+    /// it is not whole.
+    fn take_header(&mut self, is_last: bool) -> Result<(), Error> {
+        check_encoding(&self.buffer)?;
         let has_currency = self.options.currency.is_some();
         let Some(found) = find_header(&self.buffer, has_currency, is_last)? else {
-            return Ok(false);
+            self.target *= 2;
+            return Ok(());
         };
-        self.header = without_line_end(&self.buffer[found.range.clone()]).to_vec();
         self.binding = Some(Arc::new(found.binding));
+        self.target = self.options.chunk_bytes;
         self.summary.title_lines = found.title_lines;
-        self.drop_front(found.range.end);
+        self.summary.blank_lines = found.blank_lines;
+        self.drop_front(found.end);
         if self.buffer.starts_with(BYTE_ORDER_MARK) {
             self.summary.has_second_mark = true;
             self.drop_front(BYTE_ORDER_MARK.len());
         }
-        Ok(true)
+        Ok(())
     }
 
     fn drop_front(&mut self, bytes: usize) {
@@ -239,11 +250,21 @@ impl BlobReader {
     }
 }
 
-/// The header line of a buffer, its line end included.
+fn header_error(text: &[u8], limit_bytes: usize) -> Error {
+    if text.iter().all(u8::is_ascii_whitespace) {
+        Error::Empty
+    } else {
+        Error::HeaderTooLong { limit_bytes }
+    }
+}
+
+/// The header line of a buffer.
 struct FoundHeader {
-    range: Range<usize>,
+    /// Where it ends, its line end included.
+    end: usize,
     binding: Binding,
     title_lines: u32,
+    blank_lines: u64,
 }
 
 /// Finds the header by its names: files of the retired usage API have a title line before it
@@ -255,54 +276,40 @@ fn find_header(
 ) -> Result<Option<FoundHeader>, Error> {
     let mark = if buffer.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     let window = &buffer[..buffer.len().min(MAX_HEADER_BYTES)];
-    let mut start = mark;
-    let mut no_header = None;
-    for title_lines in 0..=MAX_TITLE_LINES {
+    let (mut start, mut blank_lines) = (mark, 0);
+    let mut titles: Vec<(usize, Error)> = Vec::new();
+    loop {
         let rest = window.get(start..).unwrap_or_default();
-        start += rest.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
-        let Some(length) = first_record_end(&window[start..], is_last) else {
-            let may_follow = !is_last && window.len() < MAX_HEADER_BYTES;
-            return match no_header {
-                _ if may_follow => Ok(None),
-                Some(error) => Err(error),
+        let blank = rest.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
+        blank_lines += rest[..blank].iter().filter(|b| **b == b'\n').count() as u64;
+        start += blank;
+        let end = csv::first_record_end(&window[start..], is_last).map(|length| start + length);
+        let mark_may_follow = !is_last && buffer.len() < window.len() + BYTE_ORDER_MARK.len();
+        let Some(end) = end.filter(|end| *end < window.len() || !mark_may_follow) else {
+            return match titles.into_iter().next() {
+                _ if !is_last && window.len() < MAX_HEADER_BYTES => Ok(None),
+                Some((_, error)) => Err(error),
                 None => Err(header_error(&buffer[mark..], window.len())),
             };
         };
-        let range = start..start + length;
-        match bind_line(&window[range.clone()], has_currency) {
-            Ok(binding) => return Ok(Some(FoundHeader { range, binding, title_lines })),
-            Err(error @ Error::NoHeader { .. }) => no_header = no_header.or(Some(error)),
-            Err(error) => return Err(error),
+        let names = header_names(&window[start..end])?;
+        match Binding::of_header(&names, has_currency) {
+            Ok(binding) => {
+                // A line with as many fields as the header is no title but a row above it.
+                let row_above = titles.iter().position(|(fields, _)| *fields == names.len());
+                if let Some(row) = row_above.filter(|_| names.len() > 1) {
+                    return Err(titles.swap_remove(row).1);
+                }
+                let title_lines = u32::try_from(titles.len()).unwrap_or(u32::MAX);
+                return Ok(Some(FoundHeader { end, binding, title_lines, blank_lines }));
+            }
+            Err(error @ Error::NoHeader { .. }) if titles.len() < MAX_TITLE_LINES => {
+                titles.push((names.len(), error));
+            }
+            Err(error) => return Err(titles.into_iter().next().map_or(error, |(_, first)| first)),
         }
-        start += length;
+        start = end;
     }
-    Err(no_header.unwrap_or(Error::Empty))
-}
-
-fn bind_line(line: &[u8], has_currency: bool) -> Result<Binding, Error> {
-    Binding::of_header(&header_names(line)?, has_currency)
-}
-
-fn header_error(text: &[u8], limit_bytes: usize) -> Error {
-    if text.iter().all(u8::is_ascii_whitespace) {
-        Error::Empty
-    } else {
-        Error::HeaderTooLong { limit_bytes }
-    }
-}
-
-/// Where the first record ends, if it does. A second byte-order mark is waited for.
-fn first_record_end(text: &[u8], is_last: bool) -> Option<usize> {
-    let mut end = 0;
-    for line in text.split_inclusive(|b| *b == b'\n') {
-        end += line.len();
-        let bounds = csv::bounds(&text[..end], is_last && end == text.len());
-        let mark_may_follow = !is_last && text.len() < end + BYTE_ORDER_MARK.len();
-        if bounds.records > 0 && bounds.end == end {
-            return (!mark_may_follow).then_some(end);
-        }
-    }
-    None
 }
 
 fn without_line_end(line: &[u8]) -> &[u8] {
@@ -310,23 +317,21 @@ fn without_line_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-fn check_encoding(text: &[u8], is_last: bool) -> Result<(), Error> {
+fn check_encoding(text: &[u8]) -> Result<(), Error> {
     let found = |found: &str| Err(Error::Encoding { found: found.to_owned() });
-    if text.len() < 4 && !is_last {
-        return Ok(());
-    }
     match text {
         [0xff, 0xfe, ..] => return found("UTF-16 (little endian)"),
         [0xfe, 0xff, ..] => return found("UTF-16 (big endian)"),
         [0x1f, 0x8b, ..] => return found("gzip data"),
+        [0, 0, ..] => return found("zero bytes"),
         [b'P', b'K', 3, 4, ..] => return found("a zip archive"),
         [b'P', b'A', b'R', b'1', ..] => return found("a Parquet file"),
-        [first, 0, second, 0, ..] if first.is_ascii() && second.is_ascii() => {
+        [1..=127, 0, 1..=127, 0, ..] | [0, 1..=127, 0, 1..=127, ..] => {
             return found("UTF-16 without a byte-order mark");
         }
         _ => {}
     }
-    let start = text.trim_ascii_start();
+    let start = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim_ascii_start();
     let what = match start {
         [b'<', b'?', b'x' | b'X', ..] => "an XML page",
         [b'<', ..] => "an HTML page",
@@ -336,26 +341,15 @@ fn check_encoding(text: &[u8], is_last: bool) -> Result<(), Error> {
 }
 
 fn header_names(line: &[u8]) -> Result<Vec<String>, Error> {
-    let line = without_line_end(line);
-    let mut field_count = 1;
-    let (mut table, mut malformed) = (FieldTable::default(), Vec::new());
-    RecordReader::new(line, field_count).read(1, &mut table, &mut malformed);
-    if let Some(record) = malformed.first()
-        && let csv::Malformed::FieldCount(count) = record.malformed
-    {
-        field_count = count;
-        RecordReader::new(line, field_count).read(1, &mut table, &mut malformed);
-    }
-    if table.len() == 0 {
+    let mut scratch = Vec::new();
+    let (fields, malformed) = csv::fields(without_line_end(line));
+    if malformed.is_some() {
         return Err(Error::NoHeader { start: printable(line, 60) });
     }
-    let mut scratch = Vec::new();
-    (0..field_count)
-        .map(|field| {
-            let content = csv::content(table.field(line, 0, field), &mut scratch);
-            String::from_utf8(content.to_vec()).map_err(|_| Error::Encoding {
-                found: format!("other bytes in header {}", field + 1),
-            })
-        })
-        .collect()
+    let name = |(at, field): (usize, &[u8])| {
+        let content = csv::content(field, &mut scratch);
+        String::from_utf8(content.to_vec())
+            .map_err(|_| Error::Encoding { found: format!("other bytes in header {}", at + 1) })
+    };
+    fields.into_iter().enumerate().map(name).collect()
 }

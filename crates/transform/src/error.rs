@@ -48,6 +48,12 @@ pub enum Error {
         /// The other one.
         second: String,
     },
+    /// Two columns of one name that mean no canonical column.
+    #[error("two columns are named `{header}`")]
+    RepeatedName {
+        /// The name.
+        header: String,
+    },
     /// A record that is longer than any real one: most often a quote that is never closed.
     #[error("record {record} at byte {byte_offset} is longer than {limit_bytes} bytes")]
     RecordTooLong {
@@ -112,14 +118,14 @@ impl Error {
             Self::Markup { .. } => Some(
                 "the source answered with a web page: check the link, the proxy and the sign-in",
             ),
-            Self::Encoding { .. } => Some("save the file as UTF-8"),
-            Self::MissingColumns { missing }
-                if missing.iter().any(|m| m.starts_with("billing_currency")) =>
+            Self::Encoding { found }
+                if found.starts_with("UTF-16") || found.starts_with("other") =>
             {
-                Some(
-                    "files of 2019 and of the retired usage API have no currency: give it with --currency",
-                )
+                Some("save the file as UTF-8")
             }
+            Self::MissingColumns { missing } if lacks_only_currency(missing) => Some(
+                "files of 2019 and of the retired usage API have no currency: give it with --currency",
+            ),
             Self::MissingColumns { .. } | Self::NoHeader { .. } => {
                 Some("`costlake schema FILE` shows what each header maps to")
             }
@@ -132,6 +138,10 @@ impl Error {
             _ => None,
         }
     }
+}
+
+fn lacks_only_currency(missing: &[String]) -> bool {
+    matches!(missing, [only] if only.starts_with("billing_currency"))
 }
 
 /// Returns the first characters of bytes from outside, safe to print.

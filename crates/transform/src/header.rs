@@ -1,10 +1,11 @@
 //! From the header line of a file to canonical columns (`cost-data.md`, section 4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use costlake_model::aliases::{self, KNOWN_PAIRS};
 use costlake_model::columns::{Presence, SOURCE_COLUMNS, source_position};
 
+use crate::csv;
 use crate::error::{Error, printable};
 
 /// What each field of a file means.
@@ -77,6 +78,7 @@ impl Binding {
                 },
             }
         }
+        check_unknown_names(&unknown, &headers)?;
         if bound.len() < 3 {
             let start = headers.iter().take(4).cloned().collect::<Vec<_>>().join(",");
             return Err(Error::NoHeader { start: printable(start.as_bytes(), 60) });
@@ -107,13 +109,42 @@ fn bound_columns(bound: &BTreeMap<&'static str, usize>, headers: &[String]) -> V
 }
 
 fn unknown_column(field: usize, headers: &[String]) -> UnknownColumn {
-    let header = &headers[field];
-    let is_named = !header.is_empty();
-    UnknownColumn {
-        field,
-        header: if is_named { header.clone() } else { format!("column_{}", field + 1) },
-        is_named,
+    let is_named = !headers[field].is_empty();
+    let mut header = headers[field].clone();
+    if !is_named {
+        header = format!("column_{}", field + 1);
+        while headers.contains(&header) {
+            header.push('_');
+        }
     }
+    UnknownColumn { field, header, is_named }
+}
+
+/// Two columns of one name could not be told apart in `extra`.
+fn check_unknown_names(unknown: &[usize], headers: &[String]) -> Result<(), Error> {
+    let mut names = BTreeSet::new();
+    let twice = unknown
+        .iter()
+        .map(|field| &headers[*field])
+        .find(|header| !header.is_empty() && !names.insert(header.as_str()));
+    match twice {
+        None => Ok(()),
+        Some(header) => Err(Error::RepeatedName { header: printable(header.as_bytes(), 60) }),
+    }
+}
+
+/// Whether the fields of a record are those of a header line: names of columns, for the most part.
+pub(crate) fn is_header<'a>(fields: impl Iterator<Item = &'a [u8]>) -> bool {
+    let (mut named, mut filled) = (0_usize, 0_usize);
+    let mut scratch = Vec::new();
+    for field in fields {
+        let content = csv::content(field, &mut scratch);
+        let Ok(text) = std::str::from_utf8(content) else { continue };
+        let name = cleaned(text.trim_matches('"'));
+        filled += usize::from(!name.is_empty());
+        named += usize::from(aliases::canonical_of(&name).is_some());
+    }
+    named >= 3 && named * 2 >= filled
 }
 
 /// Takes off byte-order mark, blanks and no-break spaces; of a localised name such as

@@ -16,7 +16,9 @@ mod block;
 mod careful;
 mod records;
 
-pub(crate) use records::{Bounds, FieldTable, MalformedRecord, RecordReader, bounds};
+pub(crate) use records::{
+    Bounds, FieldTable, MalformedRecord, RecordReader, bounds, first_record_end,
+};
 
 /// Why a record is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,16 @@ pub(crate) enum Malformed {
     BareCarriageReturn,
     /// Another number of fields than the header has.
     FieldCount(usize),
+}
+
+/// Returns the fields of one record, quotes included, however many, and what is wrong with it.
+pub(crate) fn fields(record: &[u8]) -> (Vec<&[u8]>, Option<Malformed>) {
+    let (ends, malformed) = match careful::record(record, 0, true) {
+        Ok(found) => (found.field_ends, found.malformed),
+        Err(_) => (vec![record.len()], Some(Malformed::TextAfterQuote)),
+    };
+    let starts = std::iter::once(0).chain(ends.iter().map(|end| end + 1));
+    (starts.zip(&ends).map(|(start, end)| &record[start..*end]).collect(), malformed)
 }
 
 /// Returns the content of a field: quotes taken off, doubled quotes made single.

@@ -53,6 +53,22 @@ pub(crate) fn bounds(text: &[u8], is_last: bool) -> Bounds {
     bounds
 }
 
+/// Where the first record of a text ends, if it does. The text does not start with an empty line.
+pub(crate) fn first_record_end(text: &[u8], is_last: bool) -> Option<usize> {
+    let mut blocks = Blocks::new(text, 0);
+    while let Some((base, marks)) = blocks.next() {
+        let line_feeds = marks.line_feeds & marks.before_odd();
+        if line_feeds != 0 {
+            return Some(base + line_feeds.trailing_zeros() as usize + 1);
+        }
+        if marks.odd != 0 {
+            return careful::record(text, 0, is_last).ok().map(|record| record.end);
+        }
+    }
+    let ends_here = is_last && !text.is_empty() && !blocks.scanner.is_inside_quotes();
+    ends_here.then_some(text.len())
+}
+
 impl Marks {
     /// The bits before the first odd place.
     #[inline]

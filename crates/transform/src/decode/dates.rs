@@ -27,31 +27,31 @@ pub(crate) enum DateFormat {
 pub(crate) struct DateFormats(Vec<(usize, DateFormat)>);
 
 impl DateFormats {
-    /// Decides each column by its first value in the text.
-    pub(crate) fn decide(binding: &Binding, text: &[u8]) -> Self {
-        let is_date =
-            |bound: &&BoundColumn| SOURCE_COLUMNS[bound.column].column_type == ColumnType::Date;
-        let mut open: Vec<&BoundColumn> = binding.columns.iter().filter(is_date).collect();
-        let mut formats = Self::default();
+    /// Decides each column that is still open by its first value in the text. Returns whether any was.
+    pub(crate) fn decide(&mut self, binding: &Binding, text: &[u8]) -> bool {
+        let is_open = |bound: &&BoundColumn| {
+            SOURCE_COLUMNS[bound.column].column_type == ColumnType::Date
+                && self.of(bound.column).is_none()
+        };
+        let mut open: Vec<&BoundColumn> = binding.columns.iter().filter(is_open).collect();
+        let decided_before = self.0.len();
         let (mut table, mut malformed) = (FieldTable::default(), Vec::new());
         let mut scratch = Vec::new();
         let mut reader = RecordReader::new(text, binding.field_count);
-        while !open.is_empty() {
-            let has_more = reader.read(64, &mut table, &mut malformed);
+        let mut has_more = true;
+        while has_more && !open.is_empty() {
+            has_more = reader.read(64, &mut table, &mut malformed);
             for row in 0..table.len() {
                 open.retain(|bound| {
                     let field = csv::content(table.field(text, row, bound.field), &mut scratch);
                     let format = DateFormat::of(field.trim_ascii());
-                    formats.0.extend(format.map(|format| (bound.column, format)));
+                    self.0.extend(format.map(|format| (bound.column, format)));
                     format.is_none()
                 });
             }
             malformed.clear();
-            if !has_more {
-                break;
-            }
         }
-        formats
+        self.0.len() > decided_before
     }
 
     /// The format of a column, if any value decided it.
@@ -116,17 +116,20 @@ fn parse_month_first(text: &[u8]) -> Option<NaiveDate> {
     day(year, number(month)?, number(day_of_month)?)
 }
 
-/// Whether a time of day is absent or midnight: blank or `T`, then zeros, colons, a point and `Z`.
+/// Whether a time of day is absent or midnight: `0:00`, `00:00:00`, `T00:00:00.0000000Z`.
 fn is_midnight(time: &[u8]) -> bool {
-    match time {
-        [] | [b'Z'] => true,
-        [b' ' | b'T', clock @ ..] => {
-            let clock = clock.strip_suffix(b"Z").unwrap_or(clock);
-            let clock = clock.strip_suffix(b"+00:00").unwrap_or(clock);
-            clock.contains(&b':') && clock.iter().all(|b| matches!(b, b'0' | b':' | b'.'))
-        }
-        _ => false,
-    }
+    let clock = match time {
+        [] | [b'Z'] => return true,
+        [b' ' | b'T', clock @ ..] => clock,
+        _ => return false,
+    };
+    let clock = clock.strip_suffix(b"Z").or_else(|| clock.strip_suffix(b"+00:00")).unwrap_or(clock);
+    let (clock, fraction) = match clock.iter().position(|b| *b == b'.') {
+        Some(at) => (&clock[..at], &clock[at + 1..]),
+        None => (clock, &b"0"[..]),
+    };
+    let is_clock = matches!(clock, b"0:00" | b"00:00" | b"0:00:00" | b"00:00:00");
+    is_clock && !fraction.is_empty() && fraction.iter().all(|b| *b == b'0')
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
@@ -191,7 +194,7 @@ impl DateColumn {
     }
 
     /// The days since 1970-01-01.
-    fn days_of(&mut self, content: &[u8]) -> Result<Option<i32>, Fault> {
+    fn days_of(&self, content: &[u8]) -> Result<Option<i32>, Fault> {
         if content.is_empty() {
             return if self.is_required {
                 Err(Fault::new(Rule::Missing, self.name, "a day", content))
@@ -199,8 +202,7 @@ impl DateColumn {
                 Ok(None)
             };
         }
-        let format = self.format.or_else(|| DateFormat::of(content));
-        self.format = format;
+        let format = self.format;
         let date = format.and_then(|format| format.parse(content)).ok_or_else(|| {
             let expected =
                 format.map_or("a day such as 09/21/2023 or 2023-09-21", DateFormat::expected);

@@ -47,7 +47,7 @@ impl Dictionary {
         self.codes.find(hash_of(&self.hasher, text), is_same).copied()
     }
 
-    /// Adds a text that is not known. Offsets are 32-bit: a chunk is smaller.
+    /// Adds a text that is not known. Offsets are 32-bit: beyond that, [`Self::finish`] fails.
     pub(super) fn insert(&mut self, text: &[u8]) -> i32 {
         let code = i32::try_from(self.offsets.len() - 1).unwrap_or(NULL);
         self.values.extend_from_slice(text);
@@ -65,6 +65,10 @@ impl Dictionary {
 
     /// Ends the dictionary: an array of the codes, with its values.
     pub(super) fn finish(&mut self, codes: Vec<i32>) -> Result<ArrayRef, ArrowError> {
+        if i32::try_from(self.values.len()).is_err() {
+            let message = "the texts of one column take more than 2 GiB in one chunk";
+            return Err(ArrowError::ComputeError(message.to_owned()));
+        }
         let offsets = OffsetBuffer::new(ScalarBuffer::from(std::mem::take(&mut self.offsets)));
         let values = Buffer::from_vec(std::mem::take(&mut self.values));
         let values = StringArray::try_new(offsets, values, None)?;

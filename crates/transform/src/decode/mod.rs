@@ -21,11 +21,13 @@ use arrow::error::ArrowError;
 use costlake_model::ChargeClass;
 use costlake_model::charge_class::ChargeFacts;
 use costlake_model::columns::{ColumnType, Presence, SOURCE_COLUMNS, added, line_item_schema};
+use costlake_model::decimal::Accumulator;
 use costlake_model::ledger::{Ledger, RowTotals};
 
 use crate::blob::{Chunk, Plan};
-use crate::csv::{FieldTable, Malformed, MalformedRecord, RecordReader};
+use crate::csv::{self, FieldTable, Malformed, MalformedRecord, RecordReader};
 use crate::error::Error;
+use crate::header;
 
 use dates::DateColumn;
 pub(crate) use dates::DateFormats;
@@ -55,7 +57,8 @@ impl Chunk {
     /// Types the records. Depends on the chunk alone, not on thread or time.
     ///
     /// # Errors
-    /// What refuses the file whole: [`Error::RepeatedHeader`].
+    /// What refuses the file whole: [`Error::RepeatedHeader`], and [`Error::Batch`] for more text than
+    /// a batch can hold.
     pub fn decode(&self) -> Result<DecodedChunk, Error> {
         let plan = &*self.plan;
         let mut reader = RecordReader::new(&self.text, plan.binding.field_count);
@@ -64,10 +67,9 @@ impl Chunk {
         let mut decoder = Decoder::new(self, plan);
         loop {
             let has_more = reader.read(STRIP_ROWS, &mut table, &mut malformed);
-            decoder.check_no_header(&table)?;
-            decoder.decode_strip(&table);
+            decoder.decode_strip(&table)?;
             for record in malformed.drain(..) {
-                decoder.quarantine_malformed(&record);
+                decoder.quarantine_malformed(&record)?;
             }
             if !has_more {
                 break;
@@ -91,6 +93,7 @@ struct Decoder<'a> {
     classes: Vec<i32>,
     records: Vec<i64>,
     currency: CurrencyCosts,
+    class_costs: BTreeMap<i32, Accumulator>,
     faults: Vec<Option<Fault>>,
     quarantined: Vec<QuarantinedRow>,
     malformed_rows: u64,
@@ -112,6 +115,7 @@ impl<'a> Decoder<'a> {
             classes: Vec::new(),
             records: Vec::new(),
             currency: CurrencyCosts::default(),
+            class_costs: BTreeMap::new(),
             faults: Vec::new(),
             quarantined: Vec::new(),
             malformed_rows: 0,
@@ -140,20 +144,7 @@ impl<'a> Decoder<'a> {
         decoder
     }
 
-    fn check_no_header(&self, table: &FieldTable) -> Result<(), Error> {
-        let header = self.plan.header.as_slice();
-        // A header has as many bytes as its copy: rows of another length need no comparison.
-        let copy = (0..table.len()).find(|row| table.record(&self.chunk.text, *row) == header);
-        match copy {
-            None => Ok(()),
-            Some(row) => Err(Error::RepeatedHeader {
-                record: self.record_number(table.number(row)).cast_unsigned(),
-                byte_offset: self.chunk.byte_offset + table.start(row) as u64,
-            }),
-        }
-    }
-
-    fn decode_strip(&mut self, table: &FieldTable) {
+    fn decode_strip(&mut self, table: &FieldTable) -> Result<(), Error> {
         let text = &*self.chunk.text;
         self.faults.clear();
         self.faults.resize(table.len(), None);
@@ -172,11 +163,13 @@ impl<'a> Decoder<'a> {
         if let Some(tags) = &mut self.tags {
             tags.parse(text, table, &mut self.faults);
         }
+        text::check_unknown(&self.plan.binding.unknown, text, table, &mut self.faults);
         let kept: Vec<usize> = (0..table.len()).filter(|row| self.faults[*row].is_none()).collect();
         self.append(&kept, table);
         if kept.len() < table.len() {
-            self.quarantine_faulty(table);
+            self.quarantine_faulty(table)?;
         }
+        Ok(())
     }
 
     fn append(&mut self, kept: &[usize], table: &FieldTable) {
@@ -193,6 +186,11 @@ impl<'a> Decoder<'a> {
             self.records.push(self.record_number(table.number(row)));
         }
         if let Some(cost) = self.decimals.iter().find(|column| column.is_cost()) {
+            let classes = &self.classes[self.classes.len() - kept.len()..];
+            for (class, row) in classes.iter().zip(kept) {
+                let stored = cost.value(*row).unwrap_or_default();
+                self.class_costs.entry(*class).or_default().add_stored(stored);
+            }
             let currency = self.charge.currency.map(|at| &self.texts[at]);
             self.currency.add(kept, cost, currency);
         }
@@ -211,10 +209,15 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn quarantine_faulty(&mut self, table: &FieldTable) {
+    fn quarantine_faulty(&mut self, table: &FieldTable) -> Result<(), Error> {
         let faults = std::mem::take(&mut self.faults);
         for (row, fault) in faults.iter().enumerate() {
             let Some(fault) = fault else { continue };
+            if fault.rule == Rule::Date {
+                let fields = (0..self.plan.binding.field_count)
+                    .map(|column| table.field(&self.chunk.text, row, column));
+                self.check_no_header(fields, table.number(row), table.start(row))?;
+            }
             self.decimals.iter_mut().for_each(|column| column.quarantine(row));
             let cost = self.decimals.iter().find(|column| column.is_cost());
             let place = Place {
@@ -233,9 +236,31 @@ impl<'a> Decoder<'a> {
             });
         }
         self.faults = faults;
+        Ok(())
     }
 
-    fn quarantine_malformed(&mut self, record: &MalformedRecord) {
+    /// A header among the rows says that files were glued together: what follows may mean anything.
+    fn check_no_header<'f>(
+        &self,
+        mut fields: impl Iterator<Item = &'f [u8]> + Clone,
+        number: u32,
+        start: usize,
+    ) -> Result<(), Error> {
+        // Names of columns begin with a letter, a quote or a byte-order mark; most rows do not.
+        let may_be =
+            fields.clone().next().is_none_or(|f| !f.first().is_some_and(u8::is_ascii_digit));
+        if may_be && header::is_header(fields.by_ref()) {
+            return Err(Error::RepeatedHeader {
+                record: self.record_number(number).cast_unsigned(),
+                byte_offset: self.chunk.byte_offset + start as u64,
+            });
+        }
+        Ok(())
+    }
+
+    fn quarantine_malformed(&mut self, record: &MalformedRecord) -> Result<(), Error> {
+        let (fields, _) = csv::fields(&self.chunk.text[record.start..record.end]);
+        self.check_no_header(fields.into_iter(), record.number, record.start)?;
         self.malformed_rows += 1;
         let (expected, found) = match record.malformed {
             Malformed::FieldCount(count) => {
@@ -262,6 +287,7 @@ impl<'a> Decoder<'a> {
             cost: None,
             raw: self.chunk.text[record.start..record.end].to_vec(),
         });
+        Ok(())
     }
 
     /// The number within the blob, from 1.
@@ -295,6 +321,11 @@ impl<'a> Decoder<'a> {
             first_date,
             last_date,
             cost_by_currency: self.currency.totals(self.plan, &self.charge, &self.texts),
+            cost_by_class: self
+                .class_costs
+                .iter()
+                .map(|(at, cost)| (class_at(*at), cost.stored_total()))
+                .collect(),
         }
     }
 
@@ -464,6 +495,11 @@ impl ChargeColumns {
     }
 }
 
+fn class_at(position: i32) -> ChargeClass {
+    let at = usize::try_from(position).unwrap_or(usize::MAX);
+    ChargeClass::ALL.get(at).copied().unwrap_or(ChargeClass::Other)
+}
+
 fn position_of(class: ChargeClass) -> i32 {
     let position = ChargeClass::ALL.iter().position(|other| *other == class);
     position.and_then(|at| i32::try_from(at).ok()).unwrap_or(0)
@@ -472,7 +508,7 @@ fn position_of(class: ChargeClass) -> i32 {
 /// The cost of published rows by the code of their currency.
 #[derive(Default)]
 struct CurrencyCosts {
-    costs: BTreeMap<i32, costlake_model::decimal::Accumulator>,
+    costs: BTreeMap<i32, Accumulator>,
 }
 
 impl CurrencyCosts {

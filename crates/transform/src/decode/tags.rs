@@ -79,8 +79,8 @@ impl<'a> TagsColumn<'a> {
             return NULL;
         };
         let meaning = match json_object(text) {
+            _ if text.trim().is_empty() => EMPTY,
             Some(object) => Meaning { parsed: self.parsed.code_of(object.as_bytes()), raw: NULL },
-            None if text.trim().is_empty() => EMPTY,
             None => Meaning { parsed: NULL, raw: self.raw.code_of(content) },
         };
         self.meanings.push(meaning);

@@ -2,7 +2,7 @@
 
 use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
-use costlake_model::columns::SOURCE_COLUMNS;
+use costlake_model::columns::{SOURCE_COLUMNS, added};
 
 use super::dictionary::{Dictionary, NULL};
 use super::quarantine::{Fault, Rule};
@@ -78,7 +78,9 @@ impl<'a> TextColumn<'a> {
     }
 
     fn code_of(&mut self, content: &[u8]) -> Result<i32, Fault> {
-        if content.is_empty() || self.placeholder == Some(content) {
+        let is_missing =
+            content.is_empty() || (self.is_required && content.trim_ascii().is_empty());
+        if is_missing || self.placeholder == Some(content) {
             return if self.is_required {
                 Err(Fault::new(Rule::Missing, self.name, "a value", content))
             } else {
@@ -116,8 +118,8 @@ impl<'a> TextColumn<'a> {
     }
 }
 
-/// Writes the fields without a canonical column as a JSON object; nothing if all are empty. Bytes
-/// that are no UTF-8 become replacement characters.
+/// Writes the fields without a canonical column as a JSON object; nothing if all are empty. They are
+/// UTF-8: [`check_unknown`] saw to it.
 pub(super) fn extra_object(
     object: &mut String,
     unknown: &[UnknownColumn],
@@ -140,5 +142,24 @@ pub(super) fn extra_object(
     }
     if !object.is_empty() {
         object.push('}');
+    }
+}
+
+/// Faults rows whose fields without a canonical column are no UTF-8.
+pub(super) fn check_unknown(
+    unknown: &[UnknownColumn],
+    text: &[u8],
+    table: &FieldTable,
+    faults: &mut [Option<Fault>],
+) {
+    for column in unknown {
+        for (row, fault) in faults.iter_mut().enumerate() {
+            let field = table.field(text, row, column.field);
+            if std::str::from_utf8(field).is_err() {
+                fault.get_or_insert_with(|| {
+                    Fault::new(Rule::Encoding, added::EXTRA, "UTF-8 text", field)
+                });
+            }
+        }
     }
 }

@@ -6,12 +6,16 @@
 
 mod partial;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray, new_null_array,
+};
+use arrow::datatypes::DataType;
 use costlake_model::decimal::{ExactSum, STORED_PRECISION, STORED_SCALE};
 use costlake_model::rollup::{Definition, Formula, Key};
+use costlake_model::{Metric, columns};
 
 use crate::error::Error;
 
@@ -24,20 +28,30 @@ pub const UNASSIGNED: &str = "unassigned";
 #[derive(Debug)]
 pub struct Rollup {
     definition: Arc<Definition>,
+    /// The metrics that were read, with or without rows.
+    metrics: BTreeSet<Metric>,
     groups: BTreeMap<Vec<Option<String>>, Group>,
 }
+
+/// A department as some rows have it: their latest day, its name, its id as spelled.
+type Department = (i32, Option<String>, String);
 
 /// The figures of a group; a measure that no batch had is nothing.
 #[derive(Clone, Debug, Default)]
 struct Group {
-    /// The department of the latest day: day, name, id as spelled.
-    department: Option<(i32, Option<String>, String)>,
+    department: Option<Department>,
     measures: Vec<ExactSum>,
 }
 
 impl Group {
     fn merge(&mut self, other: Self) {
-        self.department = self.department.take().max(other.department);
+        // The latest name, if any row has one: (has name, day, name, id as spelled).
+        let rank = |department: &Option<Department>| {
+            department.clone().map(|(day, name, id)| (name.is_some(), day, name, id))
+        };
+        if rank(&other.department) > rank(&self.department) {
+            self.department = other.department;
+        }
         self.measures.resize(other.measures.len(), ExactSum::ZERO);
         for (sum, value) in self.measures.iter_mut().zip(other.measures) {
             *sum += value;
@@ -48,7 +62,13 @@ impl Group {
 impl Rollup {
     /// A rollup without rows.
     pub fn new(definition: Arc<Definition>) -> Self {
-        Self { definition, groups: BTreeMap::new() }
+        Self { definition, metrics: BTreeSet::new(), groups: BTreeMap::new() }
+    }
+
+    /// Says that a metric was read, even if it has no rows: its measures are nothing then, and not
+    /// unknown.
+    pub fn add_metric(&mut self, metric: Metric) {
+        self.metrics.insert(metric);
     }
 
     /// The definition.
@@ -58,6 +78,7 @@ impl Rollup {
 
     /// Adds the sums of a batch. The order of batches does not matter.
     pub fn merge(&mut self, partial: Partial) {
+        self.metrics.insert(partial.metric);
         for row in partial.rows {
             let group = Group { department: row.department, measures: row.measures };
             self.groups.entry(row.keys).or_default().merge(group);
@@ -66,6 +87,7 @@ impl Rollup {
 
     /// Adds the sums of another rollup by the same definition, such as of the other metric.
     pub fn absorb(&mut self, other: Self) {
+        self.metrics.extend(other.metrics);
         for (keys, group) in other.groups {
             self.groups.entry(keys).or_default().merge(group);
         }
@@ -95,7 +117,8 @@ impl Rollup {
         measures.iter().position(|other| other.name == measure).unwrap_or_default()
     }
 
-    /// The table: one row per group, sorted by the keys; the schema of the definition.
+    /// The table: one row per group, sorted by the keys; the schema of the definition. Measures of a
+    /// metric that was not read are null: unknown is not nothing.
     ///
     /// # Errors
     /// [`Error::ControlSum`] for a sum that does not fit 38 digits.
@@ -123,6 +146,18 @@ impl Rollup {
         RecordBatch::try_new(schema, columns).map_err(|error| Error::Batch(error.to_string()))
     }
 
+    /// Whether every metric that a measure rests on was read.
+    fn is_known(&self, at: usize) -> bool {
+        match &self.definition.measures[at].formula {
+            Formula::Sum(_, filter) | Formula::Count(filter) => {
+                filter.metric.is_none_or(|metric| self.metrics.contains(&metric))
+            }
+            Formula::Difference { add, subtract } => {
+                add.iter().chain(subtract).all(|name| self.is_known(self.position(name)))
+            }
+        }
+    }
+
     fn measure(&self, at: usize) -> Result<ArrayRef, Error> {
         let measure = &self.definition.measures[at];
         let stored = |group: &Group| {
@@ -134,8 +169,13 @@ impl Rollup {
                 found: "more than 38 digits".to_owned(),
             })
         };
+        let is_count = matches!(measure.formula, Formula::Count(_));
+        if !self.is_known(at) {
+            let data_type = if is_count { DataType::Int64 } else { columns::decimal_type() };
+            return Ok(new_null_array(&data_type, self.groups.len()));
+        }
         let values = self.groups.values().map(stored).collect::<Result<Vec<i128>, _>>()?;
-        if matches!(measure.formula, Formula::Count(_)) {
+        if is_count {
             let one = 10_i128.pow(STORED_SCALE.unsigned_abs().into());
             let counts =
                 values.into_iter().map(|value| i64::try_from(value / one).unwrap_or(i64::MAX));

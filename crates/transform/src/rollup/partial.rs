@@ -3,19 +3,20 @@
 //! Texts come as dictionary codes: Polars groups by integers, and only the groups are looked up.
 
 use arrow::array::{Array, AsArray, DictionaryArray, Int32Array, RecordBatch};
-use arrow::datatypes::Int32Type;
+use arrow::datatypes::{Decimal128Type, Int32Type};
 use costlake_model::decimal::{ExactSum, STORED_SCALE};
 use costlake_model::rollup::{Definition, Filter, Formula, Key};
 use costlake_model::{ChargeClass, Metric};
 use polars::prelude::{DataFrame, Expr, IntoLazy, PolarsError, PolarsResult, col, len, lit};
 
-use super::UNASSIGNED;
+use super::{Department, UNASSIGNED};
 use crate::error::Error;
 use crate::polars_bridge;
 
 /// The sums of one batch, by group.
 #[derive(Debug)]
 pub struct Partial {
+    pub(super) metric: Metric,
     pub(super) rows: Vec<PartialRow>,
 }
 
@@ -23,8 +24,7 @@ pub struct Partial {
 pub(super) struct PartialRow {
     /// What the rows of the group have in common: the department without case, or the text.
     pub(super) keys: Vec<Option<String>>,
-    /// The department: latest day, name, id as spelled.
-    pub(super) department: Option<(i32, Option<String>, String)>,
+    pub(super) department: Option<Department>,
     /// A value per measure; nothing for differences and for measures of the other metric.
     pub(super) measures: Vec<ExactSum>,
 }
@@ -47,14 +47,31 @@ impl Partial {
         metric: Metric,
         batch: &RecordBatch,
     ) -> Result<Self, Error> {
+        let whole = Batch { definition, metric, batch };
+        if batch.num_rows() > 1 && !whole.fits_128_bits() {
+            return Self::of_halves(definition, metric, batch);
+        }
         let failed = |error: PolarsError| Error::Rollup {
             rollup: definition.name.clone(),
             cause: error.to_string(),
         };
-        let batch = Batch { definition, metric, batch };
-        let sums = batch.sums().map_err(failed)?;
-        let rows = batch.rows(&sums).map_err(failed)?;
-        Ok(Self { rows })
+        let sums = whole.sums().map_err(failed)?;
+        let rows = whole.rows(&sums).map_err(failed)?;
+        Ok(Self { metric, rows })
+    }
+
+    /// The engine's sums wrap at 128 bits in silence; those of smaller parts do not get there.
+    fn of_halves(
+        definition: &Definition,
+        metric: Metric,
+        batch: &RecordBatch,
+    ) -> Result<Self, Error> {
+        let half = batch.num_rows() / 2;
+        let rest = batch.num_rows() - half;
+        let mut first = Self::of_batch(definition, metric, &batch.slice(0, half))?;
+        let second = Self::of_batch(definition, metric, &batch.slice(half, rest))?;
+        first.rows.extend(second.rows);
+        Ok(first)
     }
 }
 
@@ -75,6 +92,18 @@ impl Batch<'_> {
             }
         }
         columns
+    }
+
+    /// Whether no sum over some of the rows can leave 128 bits.
+    fn fits_128_bits(&self) -> bool {
+        let fits = |name: &str| {
+            let array = self.batch.column_by_name(name);
+            array.and_then(|array| array.as_primitive_opt::<Decimal128Type>()).is_none_or(|array| {
+                let sum = |sum: i128, value: i128| sum.checked_add(value.checked_abs()?);
+                array.iter().flatten().try_fold(0, sum).is_some()
+            })
+        };
+        self.summed_columns().into_iter().all(fits)
     }
 
     fn has_department(&self) -> bool {
@@ -247,7 +276,7 @@ impl Batch<'_> {
 #[derive(Clone)]
 struct KeyValue {
     text: Option<String>,
-    department: Option<(i32, Option<String>, String)>,
+    department: Option<Department>,
 }
 
 impl KeyValue {
