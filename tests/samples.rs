@@ -98,3 +98,24 @@ fn a_file_with_a_header_and_nothing_else_is_a_month_without_rows() {
     assert_eq!(result["months"][0]["scope"], "nobody");
     assert_eq!(result["months"][0]["billing_period"], "2023-09");
 }
+
+#[test]
+fn the_sample_data_of_our_own_give_their_figures_and_all_are_listed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data-samples");
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+    for entry in entries.filter(|entry| entry.path().is_dir()) {
+        let name = entry.file_name().into_string().unwrap();
+        let row = readme.lines().find(|line| line.contains(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("{name} is not in the README"));
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let outcome = convert(&entry.path(), &[]).exits(0);
+        for (report, cell) in [(0, cells[5]), (1, cells[6])] {
+            let (rows, cost) = cell.split_once(", ").unwrap();
+            let (cost, currency) = cost.split_once(' ').unwrap();
+            let report = &outcome.json()["months"][0]["reports"][report];
+            assert_eq!(report["rows"], rows.parse::<u64>().unwrap(), "{name}");
+            assert_eq!(report["cost"][currency], cost, "{name}");
+        }
+    }
+}
