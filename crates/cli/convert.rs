@@ -189,7 +189,7 @@ fn metric_missing() -> Error {
 fn report_of(files: &FileReport, metric: Metric, given: &Given) -> Report {
     let size = |file: &InputFile| std::fs::metadata(&file.path).ok().map(|metadata| metadata.len());
     let blobs = files.files.iter().cloned().map(|file| Blob {
-        name: file.path.display().to_string(),
+        name: file.to_string(),
         rows: file.rows,
         open: Box::new(move || inputs::open(&file)),
     });

@@ -1,9 +1,10 @@
-//! Files that are there already: plain and gzipped CSV, folders, and Azure's export folders.
+//! Files that are there already: plain, gzipped and zipped CSV, folders, and Azure's export folders.
 //!
 //! A folder with `manifest.json` is one report: its blobs in the order of the manifest, with the
 //! metric, period and scope that it names, its row and byte counts checked (`cost-data.md`, 4).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug};
 use flate2::bufread::MultiGzDecoder;
 use serde::Deserialize;
 
+use crate::archive;
 use crate::error::Error;
 
 /// The files of one report.
@@ -37,6 +39,8 @@ type ReportKey = (Option<Metric>, Option<BillingPeriod>, Option<ScopeSlug>);
 pub(crate) struct InputFile {
     /// Where it lies.
     pub path: PathBuf,
+    /// Its name within a zip archive at that path, if it lies in one.
+    pub entry: Option<String>,
     /// Its size as stored, if a manifest says it.
     pub bytes: Option<u64>,
     /// Its rows, if a manifest says it.
@@ -142,7 +146,7 @@ fn collect(
         if is_manifest(path) {
             folders.push(path.to_owned());
         } else {
-            loose.push(InputFile { path: path.to_owned(), bytes: None, rows: None });
+            loose.extend(files_of(path)?);
         }
         return Ok(());
     }
@@ -160,14 +164,30 @@ fn collect(
     entries.iter().try_for_each(|entry| collect(entry, loose, folders))
 }
 
+/// The files at a path: itself, or the cost files of a zip archive.
+fn files_of(path: &Path) -> Result<Vec<InputFile>, Error> {
+    if !has_ending(path, &[".zip"]) {
+        return Ok(vec![InputFile::plain(path)]);
+    }
+    let damaged = |problem: String| Error::Damaged { file: path.display().to_string(), problem };
+    let names = archive::names(path).map_err(|error| damaged(error.to_string()))?;
+    let costs = names.into_iter().filter(|name| has_ending(Path::new(name), &COST_ENDINGS));
+    let files: Vec<InputFile> =
+        costs.map(|name| InputFile { entry: Some(name), ..InputFile::plain(path) }).collect();
+    if files.is_empty() {
+        return Err(damaged("there is no .csv file in the archive".to_owned()));
+    }
+    Ok(files)
+}
+
 /// The same file twice would count twice.
 fn check_no_twins(files: &[InputFile]) -> Result<(), Error> {
     let mut seen = BTreeSet::new();
     for file in files {
         let path = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
-        if !seen.insert(path) {
+        if !seen.insert((path, file.entry.clone())) {
             return Err(Error::usage(
-                format!("{} is given twice", file.path.display()),
+                format!("{file} is given twice"),
                 "name each file once, by itself or by its folder",
             ));
         }
@@ -179,9 +199,36 @@ fn is_manifest(path: &Path) -> bool {
     path.file_name().is_some_and(|name| MANIFEST_NAMES.iter().any(|manifest| name == *manifest))
 }
 
+const COST_ENDINGS: [&str; 2] = [".csv", ".csv.gz"];
+
 fn is_cost_file(path: &Path) -> bool {
+    has_ending(path, &COST_ENDINGS) || has_ending(path, &[".zip"])
+}
+
+/// Whether a name has one of some endings, in any case. Names that begin with a dot are no cost files:
+/// archives made on some systems hold such twins of each file.
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase());
-    name.is_some_and(|name| name.ends_with(".csv") || name.ends_with(".csv.gz"))
+    name.is_some_and(|name| {
+        !name.starts_with('.') && endings.iter().any(|ending| name.ends_with(ending))
+    })
+}
+
+impl InputFile {
+    /// A file that nothing is known of.
+    pub(crate) fn plain(path: &Path) -> Self {
+        Self { path: path.to_owned(), entry: None, bytes: None, rows: None }
+    }
+}
+
+impl fmt::Display for InputFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        match &self.entry {
+            Some(entry) => write!(f, " ({entry})"),
+            None => Ok(()),
+        }
+    }
 }
 
 fn read_manifest(path: &Path) -> Result<FileReport, Error> {
@@ -204,6 +251,7 @@ fn read_manifest(path: &Path) -> Result<FileReport, Error> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let files = manifest.blobs.iter().map(|blob| InputFile {
         path: blob_path(folder, &blob.blob_name),
+        entry: None,
         bytes: blob.byte_count,
         rows: blob.data_row_count,
     });
@@ -262,7 +310,11 @@ pub(crate) fn open(file: &InputFile) -> Result<Box<dyn Read + Send>, Error> {
             problem: format!("it has {length} bytes, its manifest says {expected}"),
         });
     }
-    decompressed(Box::new(opened)).map_err(failed)
+    let source: Box<dyn Read + Send> = match &file.entry {
+        Some(entry) => archive::open_file(&file.path, entry),
+        None => Box::new(opened),
+    };
+    decompressed(source).map_err(failed)
 }
 
 /// Decompresses bytes that begin as gzip data do, of any number of members; others pass.

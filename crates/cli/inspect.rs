@@ -306,7 +306,7 @@ fn binding_rows(binding: &Binding) -> Vec<Row> {
 
 fn read_binding(path: &Path, currency: Option<String>) -> Result<Binding, Error> {
     let refused = |source| Error::Refused { file: path.display().to_string(), source };
-    let mut source = inputs::open(&InputFile { path: path.to_owned(), bytes: None, rows: None })?;
+    let mut source = inputs::open(&InputFile::plain(path))?;
     let mut reader = BlobReader::new(BlobOptions { ordinal: 0, currency, chunk_bytes: 1 << 20 });
     let mut buffer = vec![0; 1 << 16];
     loop {

@@ -1,5 +1,6 @@
 //! The program: reads the command line, runs a command, says how it ended.
 
+mod archive;
 mod args;
 mod config;
 mod convert;
@@ -11,6 +12,7 @@ mod inputs;
 mod inspect;
 mod month;
 mod output;
+mod pipe;
 mod progress;
 mod result;
 mod run;

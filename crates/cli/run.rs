@@ -3,7 +3,6 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
 use chrono::{DateTime, Utc};
 use costlake_fetch::{
     BlobInfo, Client, Error as FetchError, ErrorKind, ReportManifest, ReportPeriod, ReportRequest,
@@ -11,7 +10,6 @@ use costlake_fetch::{
 use costlake_model::{BillingPeriod, Metric, Partition, Scope, ScopeSlug, Table};
 use costlake_sink::{BlobName, Error as LakeError, Lake, Publication, Source};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::args::RunArgs;
@@ -22,12 +20,10 @@ use crate::ingest::{Blob, Engine, Ingested, Report, read_error};
 use crate::inputs::decompressed;
 use crate::month::Publisher;
 use crate::output::{Row, Show};
+use crate::pipe;
 use crate::progress::Progress;
 use crate::result::{MonthResult, RunResult};
 use crate::session::{self, PuttingInPlace};
-
-/// Chunks of a download that wait to be read. Some MB in all.
-const CHUNKS_WAITING: usize = 16;
 
 /// A month of a scope: the unit that is published whole or not at all.
 struct Month {
@@ -244,43 +240,19 @@ fn report_of(client: &Client, request: &ReportRequest, manifest: &ReportManifest
 
 fn open_download(client: &Client, blob: &BlobInfo) -> Result<Box<dyn Read + Send>, Error> {
     let mut download = client.download(blob);
-    let (sender, chunks) = mpsc::channel(CHUNKS_WAITING);
+    let (sender, reader) = pipe::pipe();
     tokio::spawn(async move {
-        // The last message is an error or `None`: without either, the blob is not whole.
         loop {
-            let chunk = download.next_chunk().await;
-            let is_last = !matches!(chunk, Ok(Some(_)));
-            if sender.send(chunk).await.is_err() || is_last {
+            let piece = download.next_chunk().await;
+            let is_last = !matches!(piece, Ok(Some(_)));
+            let message = piece.map_err(|error| io::Error::other(Error::from(error)));
+            if sender.send(message).await.is_err() || is_last {
                 break;
             }
         }
     });
-    let reader = DownloadReader { chunks, current: Bytes::new(), is_whole: false };
     let name = blob.link.reveal().path();
     decompressed(Box::new(reader)).map_err(|error| read_error(name, error))
-}
-
-/// The bytes of a download, for a thread that may block.
-struct DownloadReader {
-    chunks: mpsc::Receiver<Result<Option<Bytes>, FetchError>>,
-    current: Bytes,
-    is_whole: bool,
-}
-
-impl Read for DownloadReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() && !self.is_whole {
-            match self.chunks.blocking_recv() {
-                None => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Some(Ok(Some(bytes))) => self.current = bytes,
-                Some(Ok(None)) => self.is_whole = true,
-                Some(Err(error)) => return Err(io::Error::other(Error::from(error))),
-            }
-        }
-        let length = self.current.len().min(buffer.len());
-        self.current.copy_to_slice(&mut buffer[..length]);
-        Ok(length)
-    }
 }
 
 /// What `run` would do.

@@ -109,11 +109,14 @@ fn an_export_that_is_not_what_its_manifest_says_is_refused() {
 }
 
 #[test]
-fn a_zip_archive_is_refused_by_name() {
-    // Reading zip archives is to come.
+fn damaged_and_useless_zip_archives_are_refused() {
     let files = Files::new();
-    let archive = files.write("costs.zip", b"PK\x03\x04\x14\x00\x00\x00\x08\x00");
-    files.convert(&archive, &[]).exits(5).says(&["costs.zip", "zip archive"]);
+    let cut = files.write("costs.zip", b"PK\x03\x04\x14\x00\x00\x00\x08\x00");
+    files.convert(&cut, &[]).exits(5).says(&["costs.zip"]);
+    let empty = files.write("empty.zip", &[&b"PK\x05\x06"[..], &[0; 18]].concat());
+    files.convert(&empty, &[]).exits(5).says(&["empty.zip", "no .csv file"]);
+    let renamed = files.write("costs.csv", b"PK\x03\x04\x14\x00\x00\x00\x08\x00");
+    files.convert(&renamed, &[]).exits(5).says(&["costs.csv", "a zip archive"]);
 }
 
 #[test]
@@ -255,4 +258,29 @@ fn an_empty_file_does_not_empty_a_month() {
     let flags = ["--period", "2025-05", "--scope-name", "billing-account-1234567"];
     files.convert(&header_only, &flags).exits(5).says(&["no data, although the lake holds"]);
     assert_eq!(published(&files.lake()), before);
+}
+
+#[test]
+fn an_archive_gives_what_its_files_give() {
+    use std::io::Write;
+    let files = Files::new();
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, rows) in [("b/part_1.csv", 1..2), ("a/part_0.csv", 0..1), ("a/.part_0.csv", 0..1)] {
+        archive.start_file(name, options).unwrap();
+        let text = small_file(&sound_rows()[rows]);
+        archive.write_all(text.as_bytes()).unwrap();
+    }
+    archive.start_file("readme.txt", options).unwrap();
+    let bytes = archive.finish().unwrap().into_inner();
+    let path = files.write("costs.zip", &bytes);
+    let outcome = files.convert(&path, &["-o", "json"]).exits(0);
+    assert_eq!(outcome.json()["months"][0]["reports"][0]["records"], 2);
+
+    let mut damaged = bytes;
+    let at = damaged.windows(9).position(|w| w == b"1234567,C").or(Some(200)).unwrap();
+    damaged[at] ^= 1;
+    let path = files.write("damaged.zip", &damaged);
+    files.convert(&path, &[]).exits(5).says(&["damaged.zip"]);
 }

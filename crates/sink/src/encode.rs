@@ -2,32 +2,38 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Decimal128Type, Field, Schema, SchemaRef};
+use costlake_model::columns::decimal_type;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
 };
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
-use parquet::file::writer::SerializedFileWriter;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::types::{ColumnPath, SchemaDescPtr};
 
 use crate::VERSION;
+use crate::column_chunk::{ColumnChunk, PageCompressor};
+use crate::decimal_column::DecimalEncoder;
 use crate::error::Error;
+use crate::text_column::TextEncoder;
 
 /// How Parquet is written. The same options and batches give the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteOptions {
     /// The zstd level, 1 to 22.
     pub zstd_level: i32,
-    /// From which size of its dictionary a column chunk goes on without one.
+    /// How large the dictionary page of a column chunk of text may be: readers decompress it whole
+    /// before the first row.
     pub dictionary_bytes: usize,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { zstd_level: 1, dictionary_bytes: 1024 * 1024 }
+        Self { zstd_level: 1, dictionary_bytes: 16 * 1024 * 1024 }
     }
 }
 
@@ -35,6 +41,9 @@ impl Default for WriteOptions {
 #[derive(Debug)]
 pub struct RowGroupEncoder {
     schema: SchemaRef,
+    options: WriteOptions,
+    columns: SchemaDescPtr,
+    /// For the columns that are not encoded here.
     writers: ArrowRowGroupWriterFactory,
 }
 
@@ -42,9 +51,16 @@ pub struct RowGroupEncoder {
 #[derive(Debug)]
 pub struct EncodedRowGroup {
     pub(crate) schema: SchemaRef,
-    pub(crate) chunks: Vec<ArrowColumnChunk>,
+    chunks: Vec<Chunk>,
     rows: u64,
     bytes: u64,
+}
+
+/// A column chunk, encoded here or by parquet's writer.
+#[derive(Debug)]
+enum Chunk {
+    Ours(ColumnChunk),
+    Other(ArrowColumnChunk),
 }
 
 impl RowGroupEncoder {
@@ -61,8 +77,12 @@ impl RowGroupEncoder {
     /// # Errors
     /// [`Error::Encode`] if Parquet has no such type, or zstd no such level.
     pub fn with_options(schema: SchemaRef, options: WriteOptions) -> Result<Self, Error> {
-        let file = file_writer(&schema, options)?;
-        Ok(Self { writers: ArrowRowGroupWriterFactory::new(&file, Arc::clone(&schema)), schema })
+        let root = ArrowSchemaConverter::new().convert(&schema).map_err(Error::Encode)?;
+        let others = schema.fields().iter().filter(|field| !is_encoded_here(field)).cloned();
+        let others = Arc::new(Schema::new(others.collect::<Vec<_>>()));
+        let file = file_writer(&others, options)?;
+        let writers = ArrowRowGroupWriterFactory::new(&file, others);
+        Ok(Self { schema, options, columns: Arc::new(root), writers })
     }
 
     /// Encodes a batch as one row group. Dictionary arrays become plain strings.
@@ -76,24 +96,76 @@ impl RowGroupEncoder {
         Ok(EncodedRowGroup {
             schema: Arc::clone(&self.schema),
             rows: batch.num_rows() as u64,
-            bytes: chunks.iter().map(|chunk| chunk.close().bytes_written).sum(),
+            bytes: chunks.iter().map(Chunk::bytes).sum(),
             chunks,
         })
     }
 
     /// Columns one after the other, so that only one holds its uncompressed pages at a time.
-    fn encode_columns(&self, batch: &RecordBatch) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
+    fn encode_columns(&self, batch: &RecordBatch) -> Result<Vec<Chunk>, ParquetError> {
+        let mut compressor = PageCompressor::new(ZstdLevel::try_new(self.options.zstd_level)?)?;
+        let (mut text, mut decimals) = (TextEncoder::default(), DecimalEncoder::default());
         let mut writers = self.writers.create_column_writers(0)?.into_iter();
         let mut chunks = Vec::with_capacity(batch.num_columns());
-        for (field, column) in self.schema.fields().iter().zip(batch.columns()) {
-            for leaf in compute_leaves(field, column)? {
-                let missing = || ParquetError::General(format!("no writer for {}", field.name()));
-                let mut writer: ArrowColumnWriter = writers.next().ok_or_else(missing)?;
-                writer.write(&leaf)?;
-                chunks.push(writer.close()?);
+        for (at, (field, array)) in self.schema.fields().iter().zip(batch.columns()).enumerate() {
+            if !is_encoded_here(field) {
+                encode_other(field, array, &mut writers, &mut chunks)?;
+                continue;
             }
+            let column = self.columns.column(at);
+            chunks.push(Chunk::Ours(match array.as_primitive_opt::<Decimal128Type>() {
+                Some(array) => decimals.encode(array, &column, &mut compressor)?,
+                None => {
+                    let limit = self.options.dictionary_bytes;
+                    text.encode(array.as_dictionary(), &column, limit, &mut compressor)?
+                }
+            }));
         }
         Ok(chunks)
+    }
+}
+
+/// Whether columns of a field are encoded here: dictionaries of text, and decimals in 16 bytes.
+fn is_encoded_here(field: &Field) -> bool {
+    match field.data_type() {
+        DataType::Dictionary(key, value) => {
+            (key.as_ref(), value.as_ref()) == (&DataType::Int32, &DataType::Utf8)
+        }
+        data_type => *data_type == decimal_type(),
+    }
+}
+
+fn encode_other(
+    field: &Field,
+    array: &Arc<dyn Array>,
+    writers: &mut impl Iterator<Item = ArrowColumnWriter>,
+    chunks: &mut Vec<Chunk>,
+) -> Result<(), ParquetError> {
+    for leaf in compute_leaves(field, array)? {
+        let missing = || ParquetError::General(format!("no writer for {}", field.name()));
+        let mut writer = writers.next().ok_or_else(missing)?;
+        writer.write(&leaf)?;
+        chunks.push(Chunk::Other(writer.close()?));
+    }
+    Ok(())
+}
+
+impl Chunk {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Ours(chunk) => chunk.close.bytes_written,
+            Self::Other(chunk) => chunk.close().bytes_written,
+        }
+    }
+
+    fn append_to(
+        self,
+        row_group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+    ) -> Result<(), ParquetError> {
+        match self {
+            Self::Ours(chunk) => row_group.append_column(&chunk.bytes, chunk.close),
+            Self::Other(chunk) => chunk.append_to_row_group(row_group),
+        }
     }
 }
 
@@ -106,6 +178,18 @@ impl EncodedRowGroup {
     /// How many bytes it takes in the object.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Appends it to a file of the same schema.
+    pub(crate) fn append_to(
+        self,
+        file: &mut SerializedFileWriter<Vec<u8>>,
+    ) -> Result<(), ParquetError> {
+        let mut row_group = file.next_row_group()?;
+        for chunk in self.chunks {
+            chunk.append_to(&mut row_group)?;
+        }
+        row_group.close().map(drop)
     }
 }
 
@@ -138,7 +222,7 @@ pub(crate) fn file_writer(
     schema: &Schema,
     options: WriteOptions,
 ) -> Result<SerializedFileWriter<Vec<u8>>, Error> {
-    let properties = writer_properties(options).map_err(Error::Encode)?;
+    let properties = writer_properties(schema, options).map_err(Error::Encode)?;
     let root = ArrowSchemaConverter::new()
         .schema_root("schema")
         .convert(schema)
@@ -147,18 +231,29 @@ pub(crate) fn file_writer(
     SerializedFileWriter::new(Vec::new(), root, properties).map_err(Error::Encode)
 }
 
-fn writer_properties(options: WriteOptions) -> Result<WriterPropertiesPtr, ParquetError> {
+fn writer_properties(
+    schema: &Schema,
+    options: WriteOptions,
+) -> Result<WriterPropertiesPtr, ParquetError> {
     // "<name> version <version>" is what parquet-mr parses; it drops the statistics of strings and
     // decimals where it cannot (PARQUET-251).
-    let properties = WriterProperties::builder()
+    let mut properties = WriterProperties::builder()
         .set_created_by(format!("costlake version {VERSION}"))
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(options.zstd_level)?))
         .set_dictionary_enabled(true)
-        .set_dictionary_page_size_limit(options.dictionary_bytes)
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_offset_index_disabled(false)
-        .build();
-    Ok(Arc::new(properties))
+        .set_offset_index_disabled(false);
+    for field in schema.fields() {
+        // Record numbers take 95 bytes instead of 64,724 in 22,500 rows, in a quarter of the time; dates
+        // and blobs take as much of both either way.
+        if field.data_type().is_integer() || *field.data_type() == DataType::Date32 {
+            let path = ColumnPath::from(field.name().as_str());
+            properties = properties
+                .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED)
+                .set_column_dictionary_enabled(path, false);
+        }
+    }
+    Ok(Arc::new(properties.build()))
 }
 
 #[cfg(test)]

@@ -13,10 +13,13 @@
 //!
 //! No clock is read here: every time is a parameter.
 
+mod column_chunk;
 mod commit;
+mod decimal_column;
 mod digest;
 mod encode;
 mod error;
+mod hybrid;
 mod lake;
 mod leftovers;
 mod local;
@@ -30,6 +33,7 @@ mod read;
 mod run_id;
 mod scan;
 mod status;
+mod text_column;
 mod totals;
 mod verify;
 mod wire;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
-use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::writer::SerializedFileWriter;
 use sha2::{Digest, Sha256};
@@ -102,7 +101,7 @@ impl ObjectWriter {
         if rows == 0 {
             return Ok(());
         }
-        append_chunks(&mut self.file, group).map_err(Error::Encode)?;
+        group.append_to(&mut self.file).map_err(Error::Encode)?;
         self.rows += rows;
         self.row_groups += 1;
         if self.file.inner().len() >= PART_BYTES {
@@ -167,15 +166,4 @@ impl StagedObject {
     pub fn facts(&self) -> &ObjectFacts {
         &self.facts
     }
-}
-
-fn append_chunks(
-    file: &mut SerializedFileWriter<Vec<u8>>,
-    group: EncodedRowGroup,
-) -> Result<(), ParquetError> {
-    let mut row_group = file.next_row_group()?;
-    for chunk in group.chunks {
-        chunk.append_to_row_group(&mut row_group)?;
-    }
-    row_group.close().map(drop)
 }

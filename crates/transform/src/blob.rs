@@ -284,8 +284,12 @@ fn find_header(
         blank_lines += rest[..blank].iter().filter(|b| **b == b'\n').count() as u64;
         start += blank;
         let end = csv::first_record_end(&window[start..], is_last).map(|length| start + length);
-        let mark_may_follow = !is_last && buffer.len() < window.len() + BYTE_ORDER_MARK.len();
-        let Some(end) = end.filter(|end| *end < window.len() || !mark_may_follow) else {
+        // Behind the header there may be a second byte-order mark, of which some bytes are not here yet.
+        let may_mark = |end: &usize| {
+            let rest = &window[*end..];
+            rest.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(rest)
+        };
+        let Some(end) = end.filter(|end| is_last || !may_mark(end)) else {
             return match titles.into_iter().next() {
                 _ if !is_last && window.len() < MAX_HEADER_BYTES => Ok(None),
                 Some((_, error)) => Err(error),

@@ -78,11 +78,11 @@ impl Binding {
                 },
             }
         }
-        check_unknown_names(&unknown, &headers)?;
         if bound.len() < 3 {
             let start = headers.iter().take(4).cloned().collect::<Vec<_>>().join(",");
             return Err(Error::NoHeader { start: printable(start.as_bytes(), 60) });
         }
+        check_unknown_names(&unknown, &headers)?;
         check_required(&bound, has_currency)?;
         Ok(Self {
             field_count: headers.len(),
@@ -133,18 +133,29 @@ fn check_unknown_names(unknown: &[usize], headers: &[String]) -> Result<(), Erro
     }
 }
 
-/// Whether the fields of a record are those of a header line: names of columns, for the most part.
-pub(crate) fn is_header<'a>(fields: impl Iterator<Item = &'a [u8]>) -> bool {
-    let (mut named, mut filled) = (0_usize, 0_usize);
-    let mut scratch = Vec::new();
-    for field in fields {
-        let content = csv::content(field, &mut scratch);
-        let Ok(text) = std::str::from_utf8(content) else { continue };
-        let name = cleaned(text.trim_matches('"'));
-        filled += usize::from(!name.is_empty());
-        named += usize::from(aliases::canonical_of(&name).is_some());
+impl Binding {
+    /// Whether a record is a header line, of this file or of another layout: for the most part names of
+    /// columns.
+    pub(crate) fn is_header(&self, record: &[u8]) -> bool {
+        // Every header of a cost file has a column of costs; most rows need no closer look.
+        let lower = record.to_ascii_lowercase();
+        if memchr::memmem::find(&lower, b"cost").is_none() {
+            return false;
+        }
+        let (fields, _) = csv::fields(record);
+        let names = fields.into_iter().filter_map(|field| std::str::from_utf8(field).ok());
+        let names: Vec<String> = names
+            .map(|name| cleaned(name.trim_start_matches('\u{feff}').trim_matches('"')))
+            .filter(|name| !name.is_empty())
+            .collect();
+        let is_own = |name: &str| {
+            let own = self.columns.iter().map(|column| &column.header);
+            own.chain(self.unknown.iter().map(|column| &column.header)).any(|own| own == name)
+        };
+        let is_name = |name: &&String| is_own(name) || aliases::canonical_of(name).is_some();
+        let named = names.iter().filter(is_name).count();
+        named >= 3 && named * 2 >= names.len()
     }
-    named >= 3 && named * 2 >= filled
 }
 
 /// Takes off byte-order mark, blanks and no-break spaces; of a localised name such as

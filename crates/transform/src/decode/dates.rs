@@ -70,9 +70,9 @@ impl DateFormat {
 
     fn expected(self) -> &'static str {
         match self {
-            Self::Iso => "a day such as 2023-09-21, as in the rows before",
-            Self::MonthFirst => "a day such as 09/21/2023 (month first), as in the rows before",
-            Self::Compact => "a day such as 20230921, as in the rows before",
+            Self::Iso => "a day such as 2023-09-21, as in the other rows",
+            Self::MonthFirst => "a day such as 09/21/2023 (month first), as in the other rows",
+            Self::Compact => "a day such as 20230921, as in the other rows",
         }
     }
 

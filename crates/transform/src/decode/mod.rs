@@ -25,9 +25,8 @@ use costlake_model::decimal::Accumulator;
 use costlake_model::ledger::{Ledger, RowTotals};
 
 use crate::blob::{Chunk, Plan};
-use crate::csv::{self, FieldTable, Malformed, MalformedRecord, RecordReader};
+use crate::csv::{FieldTable, Malformed, MalformedRecord, RecordReader};
 use crate::error::Error;
-use crate::header;
 
 use dates::DateColumn;
 pub(crate) use dates::DateFormats;
@@ -213,11 +212,8 @@ impl<'a> Decoder<'a> {
         let faults = std::mem::take(&mut self.faults);
         for (row, fault) in faults.iter().enumerate() {
             let Some(fault) = fault else { continue };
-            if fault.rule == Rule::Date {
-                let fields = (0..self.plan.binding.field_count)
-                    .map(|column| table.field(&self.chunk.text, row, column));
-                self.check_no_header(fields, table.number(row), table.start(row))?;
-            }
+            let record = table.record(&self.chunk.text, row);
+            self.check_no_header(record, table.number(row), table.start(row))?;
             self.decimals.iter_mut().for_each(|column| column.quarantine(row));
             let cost = self.decimals.iter().find(|column| column.is_cost());
             let place = Place {
@@ -240,27 +236,19 @@ impl<'a> Decoder<'a> {
     }
 
     /// A header among the rows says that files were glued together: what follows may mean anything.
-    fn check_no_header<'f>(
-        &self,
-        mut fields: impl Iterator<Item = &'f [u8]> + Clone,
-        number: u32,
-        start: usize,
-    ) -> Result<(), Error> {
-        // Names of columns begin with a letter, a quote or a byte-order mark; most rows do not.
-        let may_be =
-            fields.clone().next().is_none_or(|f| !f.first().is_some_and(u8::is_ascii_digit));
-        if may_be && header::is_header(fields.by_ref()) {
-            return Err(Error::RepeatedHeader {
-                record: self.record_number(number).cast_unsigned(),
-                byte_offset: self.chunk.byte_offset + start as u64,
-            });
+    fn check_no_header(&self, record: &[u8], number: u32, start: usize) -> Result<(), Error> {
+        if !self.plan.binding.is_header(record) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::RepeatedHeader {
+            record: self.record_number(number).cast_unsigned(),
+            byte_offset: self.chunk.byte_offset + start as u64,
+        })
     }
 
     fn quarantine_malformed(&mut self, record: &MalformedRecord) -> Result<(), Error> {
-        let (fields, _) = csv::fields(&self.chunk.text[record.start..record.end]);
-        self.check_no_header(fields.into_iter(), record.number, record.start)?;
+        let raw = &self.chunk.text[record.start..record.end];
+        self.check_no_header(raw, record.number, record.start)?;
         self.malformed_rows += 1;
         let (expected, found) = match record.malformed {
             Malformed::FieldCount(count) => {

@@ -7,15 +7,17 @@
 //! | `headers` | names, their order, and what is missing |
 //! | `values` | days, currencies, tags, identifiers, booleans |
 //! | `numbers` | number forms, each through a whole file |
-//! | `disagreements` | what the reader does against the written verdict, today |
+//! | `odd_places` | headers among the rows, behind titles, at the edge of what is looked at first |
+//! | `random` | bytes of a small nasty alphabet |
 //!
-//! A verdict must hold however the file is fed and whatever the size of chunks; and the account of
-//! every file that is read must balance.
+//! A verdict must hold however the file is fed and whatever the size of chunks; the chunks of one size
+//! must be the same in every feeding, and their rows the same in every size; and the account of every
+//! file that is read must balance.
 
-mod disagreements;
 mod encoding;
 mod headers;
 mod numbers;
+mod odd_places;
 mod random;
 mod shape;
 mod values;
@@ -142,16 +144,17 @@ enum Feeding {
 }
 
 impl Feeding {
-    fn of(bytes: usize, chunk_bytes: usize) -> Vec<Self> {
-        let pieces = match bytes {
+    fn of(bytes: &[u8]) -> Vec<Self> {
+        let is_mark = |byte: &&u8| matches!(byte, b'"' | b'\r' | b'\n');
+        let around_marks = bytes.iter().filter(is_mark).count() < 1_000_000;
+        let pieces = match bytes.len() {
             0..0x1_0000 => vec![1, 7, 0x1_0000],
-            0x1_0000..0x10_0000 => vec![997, 0x1_0000],
-            // The reader looks at an unfinished record again with each piece.
-            _ if chunk_bytes < DEFAULT_CHUNK_BYTES => vec![0x40_0000],
+            0x1_0000..0x10_0000 => vec![1, 997, 0x1_0000],
             _ => vec![997, 0x1_0000],
         };
-        let whole = [Self::Pieces(usize::MAX), Self::AroundMarks];
-        whole.into_iter().chain(pieces.into_iter().map(Self::Pieces)).collect()
+        let whole = [Self::Pieces(usize::MAX)].into_iter();
+        let marks = around_marks.then_some(Self::AroundMarks);
+        whole.chain(marks).chain(pieces.into_iter().map(Self::Pieces)).collect()
     }
 
     fn read(&self, bytes: &[u8], options: BlobOptions) -> Output {
@@ -175,8 +178,9 @@ impl Feeding {
 const CHUNK_BYTES: [usize; 3] = [64, 256, DEFAULT_CHUNK_BYTES];
 
 /// Reads a case in every feeding and chunk size; says where it departs from the verdict, or how two
-/// feedings differ.
-fn departures(case: &Case, verdict: &Verdict) -> Result<(), String> {
+/// readings differ.
+fn departures(case: &Case) -> Result<(), String> {
+    let mut other_size: Option<Output> = None;
     for chunk_bytes in CHUNK_BYTES {
         let options = || BlobOptions {
             ordinal: 0,
@@ -184,30 +188,23 @@ fn departures(case: &Case, verdict: &Verdict) -> Result<(), String> {
             chunk_bytes,
         };
         let mut first: Option<Output> = None;
-        for feeding in Feeding::of(case.bytes.len(), chunk_bytes) {
+        for feeding in Feeding::of(&case.bytes) {
             let output = feeding.read(&case.bytes, options());
             let place = |fault: String| format!("chunks of {chunk_bytes}, {feeding:?}: {fault}");
-            departure(&case.bytes, verdict, &output).map_err(place)?;
+            departure(&case.bytes, &case.verdict, &output).map_err(place)?;
             match &first {
                 None => first = Some(output),
-                Some(first) => {
-                    let strict = cuts_by_bytes_alone(&case.bytes, chunk_bytes);
-                    difference(first, &output, strict).map_err(place)?;
-                }
+                Some(first) => difference(first, &output).map_err(place)?,
             }
         }
+        let Some(output) = first else { continue };
+        if let Some(other) = &other_size {
+            difference_in_rows(other, &output)
+                .map_err(|fault| format!("chunks of {chunk_bytes}: {fault}"))?;
+        }
+        other_size = Some(output);
     }
     Ok(())
-}
-
-/// Whether today's reader cuts the same chunks in every feeding: if no record is longer than a
-/// chunk, and the header is not twice as long. See `disagreements`.
-fn cuts_by_bytes_alone(bytes: &[u8], chunk_bytes: usize) -> bool {
-    let has_quote = bytes.contains(&b'"');
-    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    let header_fits = lines.next().is_none_or(|line| line.len() <= 2 * chunk_bytes);
-    let records_fit = lines.all(|line| line.len() <= chunk_bytes);
-    bytes.len() <= chunk_bytes || (!has_quote && header_fits && records_fit)
 }
 
 fn departure(bytes: &[u8], verdict: &Verdict, output: &Output) -> Result<(), String> {
@@ -295,37 +292,48 @@ fn is_inert(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2028}'))
 }
 
-/// Says how two readings of the same bytes differ; strictly, also in how they were cut.
-fn difference(one: &Output, other: &Output, strict: bool) -> Result<(), String> {
-    match (one, other) {
-        (Err(one), Err(other)) => {
-            // See `disagreements`: the start of a page is that of the first piece.
-            let same = one == other || matches!(one, Error::Markup { .. });
-            same.then_some(()).ok_or_else(|| format!("`{one}` or `{other}`, by feeding"))
-        }
+/// Says how two readings of the same bytes in chunks of one size differ, if they do in anything.
+fn difference(one: &Output, other: &Output) -> Result<(), String> {
+    let is_same = match (one, other) {
         (Ok((chunks, summary)), Ok((other_chunks, other_summary))) => {
-            let same = summary == other_summary
-                && if strict {
-                    chunks.len() == other_chunks.len()
-                        && chunks.iter().zip(other_chunks).all(|(one, other)| is_same(one, other))
-                } else {
-                    table(chunks) == table(other_chunks)
-                        && places(chunks).eq(places(other_chunks))
-                        && sums(chunks) == sums(other_chunks)
-                };
-            same.then_some(()).ok_or_else(|| {
-                let shape = |chunks: &[DecodedChunk]| -> Vec<u64> {
-                    chunks.iter().map(|chunk| chunk.ledger.bytes).collect()
-                };
-                let (one, other) = (shape(chunks), shape(other_chunks));
-                format!("differs by feeding (strict: {strict}): chunks {one:?} or {other:?}")
-            })
+            summary == other_summary
+                && chunks.len() == other_chunks.len()
+                && chunks.iter().zip(other_chunks).all(|(one, other)| is_same_chunk(one, other))
         }
-        _ => Err("refused or read, by feeding".to_owned()),
-    }
+        (Err(one), Err(other)) => one == other,
+        _ => false,
+    };
+    is_same.then_some(()).ok_or_else(|| described("by feeding", one, other))
 }
 
-fn is_same(one: &DecodedChunk, other: &DecodedChunk) -> bool {
+/// Says how two readings of the same bytes in chunks of two sizes differ, if they do in their rows.
+fn difference_in_rows(one: &Output, other: &Output) -> Result<(), String> {
+    let is_same = match (one, other) {
+        (Ok((chunks, summary)), Ok((other_chunks, other_summary))) => {
+            summary == other_summary
+                && table(chunks) == table(other_chunks)
+                && places(chunks).eq(places(other_chunks))
+                && sums(chunks) == sums(other_chunks)
+        }
+        (Err(one), Err(other)) => one == other,
+        _ => false,
+    };
+    is_same.then_some(()).ok_or_else(|| described("by the size of chunks", one, other))
+}
+
+fn described(cause: &str, one: &Output, other: &Output) -> String {
+    let described = |output: &Output| match output {
+        Ok((chunks, summary)) => {
+            let bytes: Vec<u64> = chunks.iter().map(|chunk| chunk.ledger.bytes).collect();
+            let rejected: Vec<String> = rejected(chunks).map(|row| row.to_string()).collect();
+            format!("{} records in chunks of {bytes:?}, without {rejected:?}", summary.records)
+        }
+        Err(error) => error.to_string(),
+    };
+    format!("differs {cause}: {} or {}", described(one), described(other))
+}
+
+fn is_same_chunk(one: &DecodedChunk, other: &DecodedChunk) -> bool {
     one.batch == other.batch && one.quarantined == other.quarantined && one.ledger == other.ledger
 }
 
@@ -337,20 +345,21 @@ fn rejected(chunks: &[DecodedChunk]) -> impl Iterator<Item = &QuarantinedRow> {
     chunks.iter().flat_map(|chunk| &chunk.quarantined)
 }
 
-fn ledger(chunks: &[DecodedChunk]) -> Ledger {
+fn ledger<'a>(chunks: impl IntoIterator<Item = &'a DecodedChunk>) -> Ledger {
     let mut sum = Ledger::default();
-    chunks.iter().for_each(|chunk| sum.merge(&chunk.ledger));
+    chunks.into_iter().for_each(|chunk| sum.merge(&chunk.ledger));
     sum
 }
 
-/// The rejected rows without what was expected, which says whether a day came before in the chunk.
+/// The rejected rows without what was expected, which says whether the chunk or one before has a day.
 fn places(chunks: &[DecodedChunk]) -> impl Iterator<Item = impl PartialEq> {
     rejected(chunks).map(|row| (row.place, row.rule, row.column, &row.found, row.cost, &row.raw))
 }
 
 /// The ledger without what depends on whether empty lines fill a chunk of their own.
 fn sums(chunks: &[DecodedChunk]) -> Ledger {
-    Ledger { bytes: 0, blank_lines: 0, ..ledger(chunks) }
+    let ledger = ledger(chunks.iter().filter(|chunk| chunk.ledger.records > 0));
+    Ledger { bytes: 0, blank_lines: 0, ..ledger }
 }
 
 /// The cells of a column, amounts without trailing zeros.
@@ -375,7 +384,7 @@ fn check(cases: &[Case]) {
     let faults: Vec<String> = cases
         .iter()
         .filter_map(|case| {
-            let fault = departures(case, &case.verdict).err()?;
+            let fault = departures(case).err()?;
             Some(format!("{}: {fault}", case.name))
         })
         .collect();
@@ -403,19 +412,101 @@ fn headers_have_their_verdict() {
 }
 
 #[test]
+fn headers_in_odd_places_have_their_verdict() {
+    check(&odd_places::cases());
+}
+
+#[test]
 fn values_have_their_verdict() {
     check(&values::cases());
 }
 
 #[test]
+fn a_record_over_the_limit_is_refused() {
+    let mut bytes = file(METER, &["07/01/2025,1,EUR,a"]);
+    bytes.extend(b"07/02/2025,2,EUR,\"");
+    bytes.resize(bytes.len() + (128 << 20), b'x');
+    let options = BlobOptions { ordinal: 0, currency: None, chunk_bytes: DEFAULT_CHUNK_BYTES };
+    let error = read_pieces([bytes.as_slice()].into_iter(), options).unwrap_err().to_string();
+    assert!(error.starts_with("record 2 at byte 50 is longer than"), "{error}");
+}
+
+#[test]
+fn rejected_rows_say_what_was_expected_and_found() {
+    let rows: [(&[u8], &str, &str, &str); 10] = [
+        (b"07/01/2025,1,EUR,,,", "field-count", "5 fields", "6 fields"),
+        (
+            b"07/01/2025,1,\"EUR\"x,,",
+            "quote-form",
+            "a comma or a line end after a closing quote",
+            "other text",
+        ),
+        (
+            b"07/01/2025,1,EUR,a\rb,",
+            "line-end",
+            "a line feed after a carriage return",
+            "other text",
+        ),
+        (b"07/01/2025,1,EUR,M\xfcnchen,", "encoding", "UTF-8 text", "M\u{fffd}nchen"),
+        (b",7,,,", "missing", "a day", ""),
+        (b"07/01/2025,$1,EUR,,", "number-form", "a number such as -123.45 or 1.2E-05", "$1"),
+        (
+            b"07/01/2025,100000000000000,EUR,,",
+            "number-range",
+            "at most 14 digits before the decimal point",
+            "100000000000000",
+        ),
+        (
+            b"07/01/2025,1e-39,EUR,,",
+            "number-range",
+            "at most 38 digits after the decimal point",
+            "1e-39",
+        ),
+        (
+            b"13/01/2025,1,EUR,,",
+            "date",
+            "a day such as 09/21/2023 (month first), as in the other rows",
+            "13/01/2025",
+        ),
+        (b"07/01/2025,1,EUR,,yes", "boolean", "True, False, 1 or 0", "yes"),
+    ];
+    let header = format!("{METER},IsAzureCreditEligible");
+    let mut bytes = file(&header, &["07/01/2025,1,EUR,a,True"]);
+    rows.iter().for_each(|(row, ..)| bytes.extend([row, &b"\r\n"[..]].concat()));
+    let options = BlobOptions { ordinal: 0, currency: None, chunk_bytes: DEFAULT_CHUNK_BYTES };
+    let (chunks, summary) = read_pieces(bytes.chunks(11), options).unwrap();
+    check_account(&bytes, &chunks, &summary);
+    let found: Vec<_> = rejected(&chunks)
+        .map(|row| (&*row.raw, row.rule.id(), row.expected.as_ref(), row.found.as_str()))
+        .collect();
+    assert_eq!(found, rows);
+}
+
+#[test]
+fn a_bad_byte_in_an_unknown_column_is_laid_to_extra() {
+    let bytes = replaced(&file(&format!("{SHORT},Owner"), &["07/01/2025,1,EUR,a@"]), b"@", b"\xff");
+    let options = BlobOptions { ordinal: 0, currency: None, chunk_bytes: DEFAULT_CHUNK_BYTES };
+    let (chunks, _) = read_pieces([bytes.as_slice()].into_iter(), options).unwrap();
+    let found: Vec<_> =
+        rejected(&chunks).map(|row| (row.rule.id(), row.column, row.found.as_str())).collect();
+    assert_eq!(found, [("encoding", Some("extra"), "a\u{fffd}")]);
+}
+
+#[test]
 fn cases_are_many_and_have_names_of_their_own() {
-    let groups =
-        [shape::cases(), shape::long_cases(), encoding::cases(), headers::cases(), values::cases()];
+    let groups = [
+        shape::cases(),
+        shape::long_cases(),
+        encoding::cases(),
+        headers::cases(),
+        odd_places::cases(),
+        values::cases(),
+    ];
     let mut names: Vec<&str> = groups.iter().flatten().map(|case| case.name).collect();
     let count = names.len();
     names.sort_unstable();
-    names.dedup();
-    assert_eq!(names.len(), count);
-    assert!(count >= 150, "{count} cases");
-    println!("{count} cases");
+    let twice: Vec<&str> =
+        names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    assert!(count >= 480, "{count} cases");
 }

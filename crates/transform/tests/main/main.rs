@@ -31,8 +31,8 @@ fn read_pieces<'a>(
     let mut reader = BlobReader::new(options);
     let mut chunks = Vec::new();
     for mut input in pieces {
-        while !input.is_empty() {
-            chunks.extend(reader.feed(&mut input)?);
+        while let Some(chunk) = reader.feed(&mut input)? {
+            chunks.push(chunk);
         }
     }
     let (last, summary) = reader.finish()?;

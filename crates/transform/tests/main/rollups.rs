@@ -98,3 +98,29 @@ fn the_order_of_batches_does_not_matter() {
     };
     assert_eq!(table(false), table(true));
 }
+
+#[test]
+fn a_metric_that_was_not_read_is_unknown_and_not_nothing() {
+    let definition = department_month();
+    let mut rollup = Rollup::new(Arc::clone(&definition));
+    partials(&definition, Metric::Actual, ACTUAL).into_iter().for_each(|p| rollup.merge(p));
+    let nulls = |rollup: &Rollup| {
+        let table = rollup.finish().unwrap();
+        let null = |name: &str| table.column_by_name(name).unwrap().null_count() > 0;
+        ["actual_cost", "amortized_cost", "difference", "amortized_rows"].map(null)
+    };
+    assert_eq!(nulls(&rollup), [false, true, true, true]);
+    rollup.add_metric(Metric::Amortized);
+    assert_eq!(nulls(&rollup), [false; 4]);
+}
+
+#[test]
+fn sums_beyond_128_bits_are_taken_in_parts() {
+    let definition = department_month();
+    let row = "07/01/2025,99999999999999,EUR,12,Research,Usage,OnDemand,Azure";
+    let mut rollup = Rollup::new(Arc::clone(&definition));
+    partials(&definition, Metric::Actual, &[row; 3]).into_iter().for_each(|p| rollup.merge(p));
+    assert_eq!(rollup.total("actual_cost").unwrap().to_string(), "299999999999997");
+    let error = rollup.finish().unwrap_err().to_string();
+    assert!(error.contains("does not equal the control sum 299999999999997"), "{error}");
+}

@@ -21,6 +21,7 @@ fn other_encodings() -> Vec<Case> {
         refused("UTF-16 LE", utf16(&marked, u16::to_le_bytes), "UTF-16"),
         refused("UTF-16 BE", utf16(&marked, u16::to_be_bytes), "UTF-16"),
         refused("UTF-16 LE without a mark", utf16(text, u16::to_le_bytes), "UTF-16"),
+        refused("UTF-16 BE without a mark", utf16(text, u16::to_be_bytes), "UTF-16"),
         refused("a UTF-16 mark alone", *b"\xff\xfe", "UTF-16"),
         refused("UTF-32 LE", utf32, "expected UTF-8"),
     ]
@@ -35,6 +36,8 @@ fn bad_bytes() -> Vec<Case> {
         b"@",
         b"{\"a\":\"\xff\"}",
     );
+    let unknown =
+        |bytes| replaced(&around("Date,Cost,Currency,Owner", "07/02/2025,2,EUR,@"), b"@", bytes);
     let boolean = around("Date,Cost,Currency,IsAzureCreditEligible", "07/02/2025,2,EUR,@");
     let period = around("Date,Cost,Currency,BillingPeriodStartDate", "07/02/2025,2,EUR,@");
     let mut many = file(super::METER, &[]);
@@ -68,6 +71,18 @@ fn bad_bytes() -> Vec<Case> {
             .quarantined(&[(2, "boolean")]),
         read("a bad byte in another date", replaced(&period, b"@", b"\xff"), 2, "5")
             .quarantined(&[(2, "date")]),
+        read("a bad byte in an unknown column", unknown(b"\xff"), 2, "5")
+            .quarantined(&[(2, "encoding")])
+            .column("extra", &["null", "null"]),
+        read("a bad byte in an unknown column, quoted", unknown(b"\"a,\xff\""), 2, "5")
+            .quarantined(&[(2, "encoding")]),
+        read(
+            "a bad byte in a nameless column",
+            replaced(&around("Date,Cost,Currency,", "07/02/2025,2,EUR,@"), b"@", b"\xff"),
+            2,
+            "5",
+        )
+        .quarantined(&[(2, "encoding")]),
         read("a bad byte in tags", tags, 2, "5").quarantined(&[(2, "encoding")]),
         refused(
             "a bad byte in a header",
@@ -145,6 +160,27 @@ fn other_files() -> Vec<Case> {
         ),
         refused("XML in another case", "<?XML version=\"1.0\"?>\n<Error/>", "an XML page"),
         refused(
+            "XML behind a byte-order mark",
+            "\u{feff}<?xml version=\"1.0\"?><Error><Code>AuthenticationFailed</Code></Error>",
+            "an XML page that starts with `<?xml version=",
+        ),
+        refused(
+            "XML behind a byte-order mark and empty lines",
+            "\u{feff}\r\n<?xml version=\"1.0\"?>\n<Error/>\n",
+            "an XML page that starts with `<?xml version=",
+        ),
+        refused(
+            "XML behind empty lines",
+            "\n\n<?xml version=\"1.0\"?>\n<Error/>\n",
+            "an XML page that starts with `<?xml version=",
+        ),
+        refused(
+            "XML behind 10,000 empty lines",
+            format!("{}<?xml version=\"1.0\"?>\n<Error/>\n", "\n".repeat(10_000)),
+            "an XML page that starts with `<?xml version=",
+        ),
+        refused("HTML behind a byte-order mark", "\u{feff}<!DOCTYPE html>", "an HTML page"),
+        refused(
             "a JSON error",
             "{\"error\":{\"code\":\"429\",\"message\":\"Too many, wait\"}}",
             "no header of a cost file",
@@ -163,6 +199,6 @@ fn other_files() -> Vec<Case> {
         refused("gzip", *b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "gzip"),
         refused("zip", *b"PK\x03\x04\x14\x00", "zip"),
         refused("Parquet", *b"PAR1\x15\x04", "Parquet"),
-        refused("zeros", vec![0; 1000], "expected UTF-8"),
+        refused("zeros", vec![0; 1000], "expected UTF-8, found zero bytes"),
     ]
 }

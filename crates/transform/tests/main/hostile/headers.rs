@@ -29,6 +29,7 @@ fn order_and_names() -> Vec<Case> {
             "blanks and dashes in names",
             named("Usage-Date", "Pre Tax Cost", "Billing Currency"),
         ),
+        sound("names of the retired usage API", named("UsageDate", "ExtendedCost", "CurrencyCode")),
         sound("canonical names", named("charge_date", "cost", "billing_currency")),
         sound("German", named("Datum (Date)", "Kosten (Cost)", "W\u{e4}hrung (Currency)")),
         sound(
@@ -108,6 +109,22 @@ fn pairs() -> Vec<Case> {
             "west",
             "null",
         ),
+        pair(
+            "MeterId beside ResourceGuid",
+            "ResourceGuid,MeterId",
+            "g,m",
+            "meter_id",
+            "m",
+            r#"{"ResourceGuid":"g"}"#,
+        ),
+        pair(
+            "ResourceId beside InstanceName",
+            "InstanceName,ResourceId",
+            "i,r",
+            "resource_id",
+            "r",
+            r#"{"InstanceName":"i"}"#,
+        ),
         pair("location alone", "Location", "West", "resource_location", "West", "null"),
         pair(
             "ConsumedQuantity is no quantity",
@@ -138,7 +155,7 @@ fn missing() -> Vec<Case> {
     let lacks = |name, header: &str, error| refused(name, one_row(header), error);
     vec![
         lacks("no date", "Cost,Currency,MeterName", "required columns are missing: charge_date"),
-        lacks("no cost", "Date,Currency,MeterName", "required columns are missing: cost"),
+        lacks("no cost column", "Date,Currency,MeterName", "required columns are missing: cost"),
         lacks(
             "no currency",
             "Date,Cost,MeterName",
@@ -217,6 +234,9 @@ fn unknown() -> Vec<Case> {
         let bytes = file(&format!("{SHORT},{header}"), &[&format!("07/01/2025,1,EUR,{field}")]);
         read(name, bytes, 1, "1").column("extra", &[expected])
     };
+    let repeated = |name, header: &str, error| {
+        refused(name, file(&format!("{SHORT},{header}"), &["07/01/2025,1,EUR,a,b"]), error)
+    };
     vec![
         extra("an unknown column", "Owner", "me", r#"{"Owner":"me"}"#),
         extra("an unknown column without a value", "Owner", "", "null"),
@@ -250,6 +270,31 @@ fn unknown() -> Vec<Case> {
         extra("a second cost with a Cyrillic o", "C\u{43e}st", "9", "{\"C\u{43e}st\":\"9\"}"),
         extra("empty nameless columns", ",,", ",,", "null"),
         extra("nameless columns with a value", ",,", ",c,", r#"{"column_5":"c"}"#),
+        extra(
+            "a name that a nameless column would be given",
+            "column_5,",
+            "a,b",
+            r#"{"column_5":"a","column_5_":"b"}"#,
+        ),
+        extra(
+            "names that two nameless columns would be given",
+            "column_6,,,column_5,column_6_",
+            "a,b,c,d,e",
+            r#"{"column_6":"a","column_5_":"b","column_6__":"c","column_5":"d","column_6_":"e"}"#,
+        ),
+        extra("unknown names in two cases", "Owner,owner", "a,b", r#"{"Owner":"a","owner":"b"}"#),
+        repeated("an unknown header twice", "Owner,Owner", "two columns are named `Owner`"),
+        repeated("an unknown header twice, localised", "Wer (Owner), Owner ", "named `Owner`"),
+        repeated(
+            "an unknown header twice, with controls",
+            "a\u{1b},a\u{1b}",
+            "two columns are named",
+        ),
+        repeated(
+            "SubscriptionId twice beside SubscriptionGuid",
+            "SubscriptionId,SubscriptionId,SubscriptionGuid",
+            "two columns are named `SubscriptionId`",
+        ),
         extra("a column named by blanks", "  ", "c", r#"{"column_4":"c"}"#),
         extra("a column named by two quotes", "\"\"", "c", r#"{"column_4":"c"}"#),
     ]

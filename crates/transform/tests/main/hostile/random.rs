@@ -3,10 +3,10 @@
 use costlake_transform::BlobOptions;
 use proptest::prelude::*;
 
-use super::{Feeding, check_account, difference};
+use super::{Feeding, check_account, difference, difference_in_rows};
 
 fn nasty() -> impl Strategy<Value = Vec<u8>> {
-    let bytes: [&'static [u8]; 10] = [
+    let bytes: [&'static [u8]; 12] = [
         b"a",
         b"1",
         b".",
@@ -17,6 +17,8 @@ fn nasty() -> impl Strategy<Value = Vec<u8>> {
         b"\xef\xbb\xbf",
         b"\xff",
         b"07/01/2025,1,EUR\n",
+        b"2025-07-01,1,EUR\n",
+        b"Date,Cost,",
     ];
     prop::collection::vec(prop::sample::select(bytes.to_vec()), 0..160)
         .prop_map(|pieces| pieces.concat())
@@ -36,13 +38,36 @@ proptest! {
         other in cuts(),
         chunk_bytes in prop::sample::select(vec![64_usize, 256, 4096]),
     ) {
-        let bytes = [&b"Date,Cost,Currency\n"[..], &bytes].concat();
-        let options = || BlobOptions { ordinal: 0, currency: None, chunk_bytes };
-        let outputs = [one.read(&bytes, options()), other.read(&bytes, options())];
-        for (chunks, summary) in outputs.iter().flatten() {
-            check_account(&bytes, chunks, summary);
-        }
-        let strict = super::cuts_by_bytes_alone(&bytes, chunk_bytes);
-        prop_assert_eq!(difference(&outputs[0], &outputs[1], strict), Ok(()));
+        check([&b"Date,Cost,Currency\n"[..], &bytes].concat(), &one, &other, chunk_bytes)?;
     }
+
+    #[test]
+    fn any_bytes_around_a_header_read_the_same_in_any_feeding(
+        before in nasty(),
+        after in nasty(),
+        one in cuts(),
+        other in cuts(),
+        chunk_bytes in prop::sample::select(vec![64_usize, 256, 4096]),
+    ) {
+        let bytes = [&before[..before.len().min(40)], b"\nDate,Cost,Currency\n", &after].concat();
+        check(bytes, &one, &other, chunk_bytes)?;
+    }
+}
+
+fn check(
+    bytes: Vec<u8>,
+    one: &Feeding,
+    other: &Feeding,
+    chunk_bytes: usize,
+) -> Result<(), TestCaseError> {
+    let options = |chunk_bytes| BlobOptions { ordinal: 0, currency: None, chunk_bytes };
+    let outputs =
+        [one.read(&bytes, options(chunk_bytes)), other.read(&bytes, options(chunk_bytes))];
+    for (chunks, summary) in outputs.iter().flatten() {
+        check_account(&bytes, chunks, summary);
+    }
+    prop_assert_eq!(difference(&outputs[0], &outputs[1]), Ok(()));
+    let one_chunk = one.read(&bytes, options(1 << 20));
+    prop_assert_eq!(difference_in_rows(&outputs[0], &one_chunk), Ok(()));
+    Ok(())
 }

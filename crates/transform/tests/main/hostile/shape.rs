@@ -280,7 +280,22 @@ fn line_ends() -> Vec<Case> {
         )
         .quarantined(&[(2, "field-count")])
         .blank_lines(1000),
-        read("empty lines before the header", format!("\r\n\n{}", joined("\n")), 2, "3"),
+        read("empty lines before the header", format!("\r\n\n{}", joined("\n")), 2, "3")
+            .blank_lines(2),
+        read(
+            "empty lines before, behind and below the header",
+            format!("\n\nUsage, July\n\r\n{}\n\n", joined("\n\n").replacen('\n', "\n\n", 1)),
+            2,
+            "3",
+        )
+        .blank_lines(8),
+        read(
+            "10,000 empty lines before the header",
+            format!("{}{}", "\r\n".repeat(10_000), joined("\n")),
+            2,
+            "3",
+        )
+        .blank_lines(10_000),
         read("NEL and line separators end no line", meter("a\u{85}b\u{2028}c\u{2029}d"), 3, "7")
             .column("meter_name", &["null", "a\u{85}b\u{2028}c\u{2029}d", "null"]),
     ]
@@ -312,6 +327,33 @@ fn delimiters() -> Vec<Case> {
             3,
             "7",
         ),
+        read(
+            "a title with fewer fields than the header",
+            format!("Usage,July\n{}", with(",")),
+            3,
+            "7",
+        ),
+        read(
+            "a title with more fields than the header",
+            format!("Usage,of,July,2025\n{}", with(",")),
+            3,
+            "7",
+        ),
+        refused(
+            "a row before the header",
+            format!("07/01/2025,1,EUR\n{}", with(",")),
+            "no header of a cost file: it starts with `07/01/2025,1,EUR`",
+        ),
+        refused(
+            "a row between a title and the header",
+            format!("Usage\n\n07/01/2025,1,EUR\n{}", with(",")),
+            "no header of a cost file: it starts with `07/01/2025,1,EUR`",
+        ),
+        refused(
+            "a quoted row before the header",
+            format!("\"07/01/2025\",\"1\",\"EUR\"\n{}", with(",")),
+            "no header of a cost file",
+        ),
         refused(
             "five lines before the header",
             format!("a\nb\nc\nd\ne\n{}", with(",")),
@@ -338,7 +380,44 @@ fn delimiters() -> Vec<Case> {
 fn glued() -> Vec<Case> {
     let one = "Date,Cost,Currency\r\n07/01/2025,1,EUR\r\n";
     let mark = "\u{feff}";
+    let quoted = "\"Date\",\"Cost\",\"Currency\"";
+    let again = |name, bytes: String| refused(name, bytes, "repeats the header");
+    let with_quantity = "Date,Cost,Currency,Quantity\n07/01/2025,1,EUR,9\n";
     vec![
+        again("the header again with a byte-order mark", format!("{mark}{one}{mark}{one}")),
+        again("the header again behind two byte-order marks", format!("{mark}{mark}{one}{one}")),
+        again("the header again with two byte-order marks", format!("{one}{mark}{mark}{one}")),
+        again("the header again in quotes", format!("{one}{quoted}\n")),
+        again("the header again without its quotes", format!("{quoted}\n{one}{one}")),
+        again("the header again in another case", format!("{one}DATE,COST,CURRENCY\n")),
+        again("the header again with blanks", format!("{one}Date, Cost , Currency\n")),
+        again("the header again, localised", format!("{one}Datum (Date),Cost,Currency\n")),
+        again("the header again behind a title", format!("{one}Usage\n\n{one}")),
+        again("the header again behind many rows", {
+            format!("{one}{}{one}", "07/01/2025,1,EUR\n".repeat(100))
+        }),
+        again(
+            "another header as a row, columns in another order",
+            format!("{with_quantity}Date,Quantity,Currency,Cost\n07/02/2025,9,EUR,2\n"),
+        ),
+        again("another header as a row, fewer columns", format!("{with_quantity}{one}")),
+        again("another header as a row, more columns", format!("{one}{with_quantity}")),
+        again(
+            "another header as a row, more columns and text behind a quote",
+            format!("{one}Date,Cost,Currency,\"Quantity\"x\n"),
+        ),
+        again(
+            "another header as a row, other names",
+            format!("{one}UsageDateTime,PreTaxCost,BillingCurrencyCode\n"),
+        ),
+        read("one name of a column in a row is no header", around(SHORT, "Date,2,EUR"), 2, "5")
+            .quarantined(&[(2, "date")]),
+        read(
+            "names of columns in texts are no header",
+            around(&format!("{METER},Tags,CostCenter,Product"), "07/02/2025,2,EUR,Cost,,Date,Tags"),
+            3,
+            "7",
+        ),
         refused(
             "the header again as a row",
             format!("{one}{one}"),
@@ -432,7 +511,27 @@ fn glued() -> Vec<Case> {
 pub(super) fn long_cases() -> Vec<Case> {
     let long = |length: usize| "x".repeat(length);
     let lines = "\"\"a\"\",\r\n".repeat(12_000);
+    let row = format!("07/01/2025,1,EUR,{}", long(60));
+    let short = "07/01/2025,1,EUR,";
     vec![
+        read(
+            "records a little longer than a chunk",
+            file(METER, &[&row, short, short, &row, short]),
+            5,
+            "5",
+        ),
+        read(
+            "a header a little longer than two chunks",
+            file(&format!("{SHORT},{}", long(130)), &[short; 8]),
+            8,
+            "8",
+        ),
+        read(
+            "many rows behind a record of 100 KB",
+            format!("{METER}\n{short}{}\n{}", long(100_000), format!("{short}\n").repeat(2000)),
+            2001,
+            "2001",
+        ),
         read("a field of 20 MB", meter(&long(20_000_000)), 3, "7"),
         read("a field of 100 KB", meter(&long(100_000)), 3, "7")
             .column("meter_name", &["null", &long(100_000), "null"]),

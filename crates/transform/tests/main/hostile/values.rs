@@ -24,6 +24,8 @@ fn day_forms() -> Vec<Case> {
         form("ISO with minutes", "2024-01-01T00:00Z", "2024-01-01"),
         form("ISO with seven digits", "2019-04-09T00:00:00.0000000Z", "2019-04-09"),
         form("ISO with the offset of UTC", "2024-01-01T00:00:00+00:00", "2024-01-01"),
+        form("a day of UTC", "2024-01-01Z", "2024-01-01"),
+        form("M/D/YYYY with seconds", "1/10/2025 00:00:00", "2025-01-10"),
         form("YYYYMMDD", "20240601", "2024-06-01"),
         form("a quoted day", "\"09/21/2023\"", "2023-09-21"),
         form("blanks around a day", "  09/21/2023 ", "2023-09-21"),
@@ -67,11 +69,26 @@ fn bad_days() -> Vec<Case> {
         bad_alone("a month by name", "1 July 2025"),
         bad_alone("a serial number", "45839"),
         bad_alone("the compact form of no day", "20250230"),
+        bad("a day and half a clock", "07/02/2025 :"),
+        bad("a day and a blank clock", "07/02/2025 0"),
+        bad("a clock of one digit for minutes", "07/02/2025 0:0"),
+        bad("a clock of three zeros", "07/02/2025 000:00"),
+        bad("a clock of four parts", "07/02/2025 00:00:00:00"),
+        bad("a clock and a point", "07/02/2025 0:00:00."),
+        bad("a clock behind two blanks", "07/02/2025  0:00"),
+        bad("hour 24", "07/02/2025 24:00"),
+        bad("midnight in words", "07/02/2025 12:00:00 AM"),
+        bad_alone("half a clock in ISO", "2025-07-01T:.:0"),
+        bad_alone("an ISO T without a clock", "2025-07-01T"),
+        bad_alone("an ISO T and Z without a clock", "2025-07-01TZ"),
+        bad_alone("two marks of UTC", "2025-07-01T00:00:00ZZ"),
+        bad_alone("an offset without a colon", "2025-07-01T00:00:00+0000"),
+        bad_alone("a fraction of a second", "2025-07-01T00:00:00.001Z"),
         bad("Arabic digits", "\u{660}\u{667}/01/2025"),
         bad("a no-break space", "\u{a0}07/02/2025"),
         bad("a sign", "-7/02/2025"),
         bad("text", "yesterday"),
-        bad("a formula", "=TODAY()"),
+        bad("a formula for a day", "=TODAY()"),
         bad("NULL for a day", "NULL"),
         read("a file without any day", file(SHORT, &["x,1,EUR", "y,2,EUR"]), 0, "0")
             .quarantined(&[(1, "date"), (2, "date")]),
@@ -89,7 +106,50 @@ fn mixed_days() -> Vec<Case> {
         file(SHORT, &rows.iter().map(String::as_str).collect::<Vec<_>>())
     };
     let period = format!("{SHORT},BillingPeriodStartDate");
+    let without = "07/01/2025,1,EUR,\n".repeat(8);
+    let blank = "\n".repeat(100);
+    let (bad, sound) = ("x,1,EUR\n".repeat(100), "2025-07-01,1,EUR\n");
+    let late: Vec<(i64, &str)> = (1..=100).map(|at| (at, "date")).collect();
     vec![
+        read(
+            "another format many rows behind the first day of a column",
+            format!(
+                "{period}\n{without}07/01/2025,1,EUR,2025-07-01\n{without}\
+                 07/01/2025,1,EUR,07/01/2025\n"
+            ),
+            17,
+            "17",
+        )
+        .quarantined(&[(18, "date")]),
+        read(
+            "another format many empty lines behind the first day",
+            format!("{SHORT}\n{blank}2025-07-01,1,EUR\n{blank}07/01/2025,1,EUR\n"),
+            1,
+            "1",
+        )
+        .quarantined(&[(2, "date")])
+        .blank_lines(200),
+        read(
+            "another format many rows behind a first day in a row that is rejected",
+            format!("{SHORT}\n2025-07-01,x,EUR\n{}", "07/01/2025,1,EUR\n".repeat(10)),
+            0,
+            "0",
+        )
+        .quarantined(&[
+            (1, "number-form"),
+            (2, "date"),
+            (3, "date"),
+            (4, "date"),
+            (5, "date"),
+            (6, "date"),
+            (7, "date"),
+            (8, "date"),
+            (9, "date"),
+            (10, "date"),
+            (11, "date"),
+        ]),
+        read("a first day behind many that are none", format!("{SHORT}\n{bad}{sound}"), 1, "1")
+            .quarantined(&late),
         read("ISO behind month first", days(&["07/01/2025", "2025-07-02", "07/03/2025"]), 2, "2")
             .quarantined(&[(2, "date")]),
         read("month first behind ISO", days(&["2025-07-01", "07/02/2025", "2025-07-03"]), 2, "2")
@@ -145,6 +205,7 @@ fn booleans() -> Vec<Case> {
         reads("TRUE", "TRUE", "true"),
         reads("true in quotes", "\"true\"", "true"),
         reads("1 is true", "1", "true"),
+        reads("blanks around a boolean", " True ", "true"),
         reads("False", "False", "false"),
         reads("0 is false", "0", "false"),
         reads("blank is no boolean", "  ", "null"),
@@ -169,6 +230,12 @@ fn currencies() -> Vec<Case> {
             .quarantined(&[(2, "missing")]),
         read("quoted empty currency", around(SHORT, "07/02/2025,2,\"\""), 2, "5")
             .quarantined(&[(2, "missing")]),
+        read("a blank currency", around(SHORT, "07/02/2025,2,  "), 2, "5")
+            .quarantined(&[(2, "missing")]),
+        read("a quoted blank currency", around(SHORT, "07/02/2025,2,\" \t\""), 2, "5")
+            .quarantined(&[(2, "missing")]),
+        read("blanks around a currency are kept", around(SHORT, "07/02/2025,2, EUR "), 3, "7")
+            .column("billing_currency", &["EUR", " EUR ", "EUR"]),
         read("no currency in two rows", file(SHORT, &["07/02/2025,2,", "07/02/2025,2,"]), 0, "0")
             .quarantined(&[(1, "missing"), (2, "missing")]),
         read(
@@ -220,6 +287,11 @@ fn tags() -> Vec<Case> {
         ),
         parsed("braces inside a tag", r#""a": "}{""#, r#"{"a": "}{"}"#),
         parsed("empty braces", "{}", "{}"),
+        parsed("blank tags are none", "   ", "null"),
+        parsed("tags of a tab and a line end are none", "\t\r\n", "null"),
+        read("bare blank tags are none", around(&header, "07/02/2025,2,EUR,   "), 3, "7")
+            .column("tags", &["null", "null", "null"])
+            .column("tags_raw", &["null", "null", "null"]),
         parsed(
             "tag keys __proto__ and empty",
             r#"{"__proto__":{"a":1},"":""}"#,
