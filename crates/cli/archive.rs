@@ -20,6 +20,10 @@ const READ_BYTES: usize = 1 << 18;
 /// If the archive cannot be read or is damaged.
 pub(crate) fn names(path: &Path) -> io::Result<Vec<String>> {
     let archive = open(path)?;
+    if archive.has_duplicate_names() {
+        let message = "two files of the archive have the same name, so only one could be read";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
     let names = archive.file_names().map(|name| name.map(|name| name.into_owned()));
     let mut names = names.collect::<Result<Vec<String>, _>>().map_err(damaged)?;
     names.retain(|name| !name.ends_with('/'));

@@ -42,8 +42,10 @@ pub(crate) async fn convert(
     let (reports, superseded) = inputs::find_reports(&args.paths)?;
     check_given(&given, &reports)?;
     for folder in superseded {
-        progress
-            .say(&format!("skipped {}: a newer run of the same report is there", folder.display()));
+        progress.say(&format!(
+            "skipped {}: a run of the same report that goes further, or is newer, is there",
+            folder.display()
+        ));
     }
     let memory_limit = config::parse_bytes(&args.work.memory_limit)?;
     let limits = args.work.limits();
@@ -170,9 +172,11 @@ fn check_given(given: &Given, reports: &[FileReport]) -> Result<(), Error> {
     if has_loose && given.metric.is_none() {
         return Err(metric_missing());
     }
-    if !has_loose && (given.metric.is_some() || given.period.is_some()) {
+    let scopes_known = reports.iter().all(|report| report.scope.is_some());
+    let is_ignored = given.metric.is_some() || given.period.is_some();
+    if (!has_loose && is_ignored) || (scopes_known && given.scope.is_some()) {
         return Err(Error::usage(
-            "--metric and --period are for files without a manifest, and all of these have one",
+            "--metric, --period and --scope-name are for files whose manifest does not say it",
             "leave them out, or name the CSV files themselves",
         ));
     }

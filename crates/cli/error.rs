@@ -183,6 +183,19 @@ impl Error {
         }
     }
 
+    /// Whether every other report would fail in the same way: who we are and where Azure is do not depend
+    /// on the report, rights may.
+    pub(crate) fn is_about_all_reports(&self) -> bool {
+        match self {
+            Self::Report { source, .. } => source.is_about_all_reports(),
+            Self::Fetch(error) => matches!(
+                error,
+                fetch::Error::Authentication { .. } | fetch::Error::Configuration { .. }
+            ),
+            _ => false,
+        }
+    }
+
     /// What the user can do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -191,7 +204,7 @@ impl Error {
             Self::Report { source, .. } => return source.hint(),
             Self::Fetch(error) => fetch_hint(error)?,
             Self::Lake(error) if error.is_storage_full() => {
-                "free some space and run again: nothing half-written is visible in the lake"
+                "free some space and publish again: no object is half-written, and what is staged is cleared"
             }
             Self::Lake(sink::Error::NotADirectory { .. }) => {
                 "a lake is a folder: name another path"

@@ -100,6 +100,8 @@ pub(crate) struct ReportAccount {
     pub unknown_columns: Vec<String>,
     /// What the rows say about period and scope.
     pub facts: RowFacts,
+    /// What was passed over in the files: lines before a header, a second byte-order mark.
+    pub notes: Vec<String>,
     /// The first row that went to quarantine, and why.
     pub first_fault: Option<String>,
 }
@@ -172,6 +174,7 @@ impl Engine {
     ) -> Result<Ingested, Error> {
         let (name, metric) = (report.name.clone(), report.metric);
         let bar = self.progress.report(&name, report.stored_bytes);
+        let blob_count = report.blobs.len();
         let (cuts_sender, mut cuts) = mpsc::channel(1);
         tokio::task::spawn_blocking(move || cut_blobs(report, &cuts_sender));
 
@@ -185,6 +188,7 @@ impl Engine {
             rollups: self.definitions.iter().map(|d| Rollup::new(Arc::clone(d))).collect(),
             unknown_columns: BTreeSet::new(),
             facts: RowFacts::default(),
+            notes: Vec::new(),
             first_fault: None,
             bar,
         };
@@ -205,6 +209,10 @@ impl Engine {
                     }
                 }
             }
+        }
+        if staging.blobs.len() != blob_count {
+            let read = staging.blobs.len();
+            return Err(Error::Internal(format!("{read} of {blob_count} blobs were read")));
         }
         staging.finish(&name, metric, self.limits).await
     }
@@ -390,6 +398,7 @@ struct Staging<'a> {
     rollups: Vec<Rollup>,
     unknown_columns: BTreeSet<String>,
     facts: RowFacts,
+    notes: Vec<String>,
     first_fault: Option<String>,
     bar: Bar,
 }
@@ -457,6 +466,13 @@ impl Staging<'_> {
             quarantined: ledger.quarantined.rows,
         });
         self.unknown_columns.extend(end.unknown_columns);
+        if end.summary.title_lines > 0 {
+            let lines = end.summary.title_lines;
+            self.notes.push(format!("{}: {lines} lines before the header", end.name));
+        }
+        if end.summary.has_second_mark {
+            self.notes.push(format!("{}: a second byte-order mark behind the header", end.name));
+        }
         self.ledger.merge(&ledger);
         Ok(())
     }
@@ -489,6 +505,7 @@ impl Staging<'_> {
             rollups: self.rollups,
             unknown_columns: self.unknown_columns.into_iter().collect(),
             facts: self.facts,
+            notes: self.notes,
             first_fault: self.first_fault,
         };
         Ok(Ingested { staged, quarantine, account })

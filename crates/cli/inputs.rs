@@ -27,12 +27,13 @@ pub(crate) struct FileReport {
     pub scope: Option<ScopeSlug>,
     /// The files, in order.
     pub files: Vec<InputFile>,
-    /// When the run was submitted, as the manifest writes it: the newest run of a report wins.
-    submitted: String,
+    /// Up to which day the run goes and when it was submitted, as the manifest writes them: the run that
+    /// goes furthest wins, of several the newest.
+    rank: (String, String),
 }
 
 /// What report a manifest is of: two manifests with the same are runs of one report.
-type ReportKey = (Option<Metric>, Option<BillingPeriod>, Option<ScopeSlug>);
+type ReportKey = (Option<Metric>, Option<BillingPeriod>, Option<ScopeSlug>, Option<PathBuf>);
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,9 +100,11 @@ pub(crate) fn find_reports(paths: &[PathBuf]) -> Result<(Vec<FileReport>, Vec<Pa
     let mut superseded = Vec::new();
     for folder in folders {
         let report = read_manifest(&folder)?;
-        let key = (report.metric, report.period, report.scope.clone());
+        // Exports that do not name their scope may be of different ones.
+        let place = report.scope.is_none().then(|| folder.clone());
+        let key = (report.metric, report.period, report.scope.clone(), place);
         match newest.remove(&key) {
-            Some(older) if older.0.submitted > report.submitted => {
+            Some(older) if older.0.rank > report.rank => {
                 superseded.push(folder);
                 newest.insert(key, older);
             }
@@ -118,13 +121,13 @@ pub(crate) fn find_reports(paths: &[PathBuf]) -> Result<(Vec<FileReport>, Vec<Pa
             period: None,
             scope: None,
             files: loose,
-            submitted: String::new(),
+            rank: Default::default(),
         });
     }
     if reports.is_empty() {
         return Err(Error::usage(
             "there is no cost file below the given paths",
-            "give .csv or .csv.gz files, or folders of them",
+            "give .csv, .csv.gz or .zip files, or folders of them",
         ));
     }
     Ok((reports, superseded))
@@ -170,7 +173,10 @@ fn files_of(path: &Path) -> Result<Vec<InputFile>, Error> {
         return Ok(vec![InputFile::plain(path)]);
     }
     let damaged = |problem: String| Error::Damaged { file: path.display().to_string(), problem };
-    let names = archive::names(path).map_err(|error| damaged(error.to_string()))?;
+    let names = archive::names(path).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => damaged(source.to_string()),
+        _ => Error::File { action: "read", path: path.to_owned(), source },
+    })?;
     let costs = names.into_iter().filter(|name| has_ending(Path::new(name), &COST_ENDINGS));
     let files: Vec<InputFile> =
         costs.map(|name| InputFile { entry: Some(name), ..InputFile::plain(path) }).collect();
@@ -260,7 +266,7 @@ fn read_manifest(path: &Path) -> Result<FileReport, Error> {
         period: Some(period),
         scope,
         files: files.collect(),
-        submitted: manifest.run_info.submitted_time,
+        rank: (manifest.run_info.end_date, manifest.run_info.submitted_time),
     })
 }
 

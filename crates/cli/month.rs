@@ -1,6 +1,6 @@
 //! One month of one scope: audited, published, rolled up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use costlake_model::rollup::{Definition, Formula};
 use costlake_model::{BillingPeriod, ChargeClass, ExactSum, Metric, Partition, ScopeSlug, Table};
 use costlake_sink::{
-    AuditedObject, BlobRecord, InputObject, Lake, Outcome, PartitionAccount, Publication, Source,
-    TableTotals, footer_metadata,
+    AuditedObject, BlobRecord, InputObject, Lake, ObjectFacts, Outcome, PartitionAccount,
+    Publication, ReadyObject, Source, TableTotals, footer_metadata,
 };
 use costlake_transform::rollup::{Partial, Rollup};
 use futures::TryStreamExt;
@@ -35,27 +35,33 @@ pub(crate) struct Publisher<'a> {
     pub putting: &'a PuttingInPlace,
 }
 
-/// A month that lies staged and audited: nothing of it is visible yet, and only renames are left.
+/// A month that lies staged and audited, manifests included: nothing of it is visible yet, and only
+/// renames are left.
 pub(crate) struct Prepared {
     scope: ScopeSlug,
     period: BillingPeriod,
-    reports: Vec<Audited>,
-    rollups: Vec<AuditedRollup>,
+    reports: Vec<ReadyReport>,
+    rollups: Vec<ReadyRollup>,
 }
 
-/// An audited report, ready to be put in place.
+struct ReadyReport {
+    line_items: ReadyObject,
+    quarantine: Option<ReadyObject>,
+    facts: ObjectFacts,
+    report: ReportAccount,
+}
+
+/// An audited report.
 struct Audited {
     line_items: AuditedObject,
     quarantine: Option<AuditedObject>,
     report: ReportAccount,
 }
 
-/// An audited rollup, ready to be put in place.
-struct AuditedRollup {
+struct ReadyRollup {
     name: String,
     batch: RecordBatch,
-    object: AuditedObject,
-    inputs: Vec<InputObject>,
+    object: ReadyObject,
 }
 
 impl Publisher<'_> {
@@ -79,9 +85,13 @@ impl Publisher<'_> {
         }
         let mut rollups = Vec::new();
         for month in self.merge_rollups(period, scope, &mut audited).await? {
-            rollups.push(self.audit_rollup(month).await?);
+            rollups.push(self.ready_rollup(period, scope, month).await?);
         }
-        Ok(Prepared { scope: scope.clone(), period, reports: audited, rollups })
+        let mut reports = Vec::new();
+        for report in audited {
+            reports.push(self.ready_report(period, scope, report).await?);
+        }
+        Ok(Prepared { scope: scope.clone(), period, reports, rollups })
     }
 
     /// Puts a month in place: its reports, then its rollups. Ctrl-C waits for the end of it.
@@ -90,14 +100,14 @@ impl Publisher<'_> {
     /// The lake.
     pub(crate) async fn put(&self, month: Prepared) -> Result<MonthResult, Error> {
         let _putting = self.putting.begin().await;
-        let Prepared { scope, period, reports: audited, rollups: audited_rollups } = month;
+        let Prepared { scope, period, reports: ready_reports, rollups: ready_rollups } = month;
         let mut reports = Vec::new();
-        for report in audited {
-            reports.push(self.publish_report(period, &scope, report).await?);
+        for report in ready_reports {
+            reports.push(self.put_report(period, &scope, report).await?);
         }
         let mut rollups = Vec::new();
-        for rollup in audited_rollups {
-            rollups.push(self.publish_rollup(period, &scope, rollup).await?);
+        for rollup in ready_rollups {
+            rollups.push(self.put_rollup(period, &scope, rollup).await?);
         }
         Ok(MonthResult { scope, period, reports, rollups })
     }
@@ -157,34 +167,53 @@ impl Publisher<'_> {
         Ok(Audited { line_items, quarantine, report: account })
     }
 
-    async fn publish_report(
+    async fn ready_report(
         &self,
         period: BillingPeriod,
         scope: &ScopeSlug,
         audited: Audited,
-    ) -> Result<ReportResult, Error> {
+    ) -> Result<ReadyReport, Error> {
         let Audited { line_items, quarantine, report } = audited;
-        let partition =
-            |table| Partition { table, metric: Some(report.metric), period, scope: scope.clone() };
         let account = |table| {
+            let metric = Some(report.metric);
+            let partition = Partition { table, metric, period, scope: scope.clone() };
             let source = (self.source)(report.blobs.clone());
-            let mut account =
-                PartitionAccount::of_ledger(partition(table), source, &report.ledger, self.now);
-            account.unknown_columns = report.unknown_columns.clone();
-            if account.partition.table != Table::LineItems {
-                // These are figures of the published rows.
-                (account.first_date, account.last_date) = (None, None);
-                account.cost_by_currency.clear();
-            }
-            account
+            PartitionAccount::of_ledger(partition, source, &report.ledger, self.now)
         };
         let facts = *line_items.facts();
-        let outcome = self.publication.publish(line_items, account(Table::LineItems)).await?;
-        let quarantine_changed = match quarantine {
+        let unknown_columns = report.unknown_columns.clone();
+        let of_rows = PartitionAccount { unknown_columns, ..account(Table::LineItems) };
+        let line_items = self.publication.ready(line_items, of_rows).await?;
+        let quarantine = match quarantine {
             Some(rows) => {
-                let outcome = self.publication.publish(rows, account(Table::Quarantine)).await?;
-                outcome != Outcome::Unchanged
+                // Dates and costs are figures of the published rows.
+                let of_rows = PartitionAccount {
+                    first_date: None,
+                    last_date: None,
+                    cost_by_currency: BTreeMap::new(),
+                    ..account(Table::Quarantine)
+                };
+                Some(self.publication.ready(rows, of_rows).await?)
             }
+            None => None,
+        };
+        Ok(ReadyReport { line_items, quarantine, facts, report })
+    }
+
+    async fn put_report(
+        &self,
+        period: BillingPeriod,
+        scope: &ScopeSlug,
+        ready: ReadyReport,
+    ) -> Result<ReportResult, Error> {
+        let ReadyReport { line_items, quarantine, facts, report } = ready;
+        let partition = |table| {
+            let metric = Some(report.metric);
+            Partition { table, metric, period, scope: scope.clone() }
+        };
+        let outcome = self.publication.put(line_items).await?;
+        let quarantine_changed = match quarantine {
+            Some(rows) => self.publication.put(rows).await? != Outcome::Unchanged,
             None => self.publication.remove(&partition(Table::Quarantine)).await?,
         };
         Ok(ReportResult {
@@ -194,6 +223,7 @@ impl Publisher<'_> {
             object: facts,
             ledger: report.ledger,
             unknown_columns: report.unknown_columns,
+            notes: report.notes,
             first_fault: report.first_fault,
         })
     }
@@ -264,30 +294,36 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    async fn audit_rollup(&self, month: RollupOfMonth) -> Result<AuditedRollup, Error> {
+    async fn ready_rollup(
+        &self,
+        period: BillingPeriod,
+        scope: &ScopeSlug,
+        month: RollupOfMonth,
+    ) -> Result<ReadyRollup, Error> {
         let RollupOfMonth { rollup, inputs } = month;
+        let name = rollup.definition().name.clone();
         let batches = [rollup.finish().map_err(Error::Rollup)?];
         let totals = TableTotals::of_batches(&batches);
         let metadata = footer_metadata(&Source::Lake(inputs.clone()), &totals)?;
         let staged = self.publication.stage_table(batches[0].schema(), &batches, metadata).await?;
-        let object = self.publication.audit(staged, &totals).await?;
+        let audited = self.publication.audit(staged, &totals).await?;
+        let partition = rollup_partition(&name, period, scope);
+        let account = PartitionAccount::of_rollup(partition, inputs, self.now);
+        let object = self.publication.ready(audited, account).await?;
         let [batch] = batches;
-        Ok(AuditedRollup { name: rollup.definition().name.clone(), batch, object, inputs })
+        Ok(ReadyRollup { name, batch, object })
     }
 
-    async fn publish_rollup(
+    async fn put_rollup(
         &self,
         period: BillingPeriod,
         scope: &ScopeSlug,
-        rollup: AuditedRollup,
+        rollup: ReadyRollup,
     ) -> Result<RollupResult, Error> {
-        let AuditedRollup { name, batch, object, inputs } = rollup;
-        let table = Table::Rollup(name.clone());
-        let partition = Partition { table, metric: None, period, scope: scope.clone() };
-        let account = PartitionAccount::of_rollup(partition.clone(), inputs, self.now);
-        let outcome = self.publication.publish(object, account).await?;
-        let is_new = outcome != Outcome::Unchanged;
-        Ok(RollupResult { name, is_new, path: partition.data_path(), batch })
+        let ReadyRollup { name, batch, object } = rollup;
+        let is_new = self.publication.put(object).await? != Outcome::Unchanged;
+        let path = rollup_partition(&name, period, scope).data_path();
+        Ok(RollupResult { name, is_new, path, batch })
     }
 }
 
@@ -309,7 +345,10 @@ fn check_month(
     period: BillingPeriod,
     scope: &ScopeSlug,
 ) -> Result<(), Error> {
-    let months = &report.facts.billing_months;
+    let facts = &report.facts;
+    // Late charges have a day in another month, so of days only one has to be of this one.
+    let has_day = facts.billing_months.is_empty() && facts.charge_months.contains(&period);
+    let months = if has_day { &facts.billing_months } else { facts.months() };
     match months.iter().find(|month| **month != period) {
         None => Ok(()),
         Some(month) => Err(Error::OtherMonth {
@@ -317,6 +356,11 @@ fn check_month(
             month: month.to_string(),
         }),
     }
+}
+
+fn rollup_partition(name: &str, period: BillingPeriod, scope: &ScopeSlug) -> Partition {
+    let table = Table::Rollup(name.to_owned());
+    Partition { table, metric: None, period, scope: scope.clone() }
 }
 
 fn line_items(metric: Metric, period: BillingPeriod, scope: &ScopeSlug) -> Partition {

@@ -59,6 +59,8 @@ pub(crate) struct ReportResult {
     pub ledger: Ledger,
     /// Source columns without a canonical one.
     pub unknown_columns: Vec<String>,
+    /// What was passed over in the files.
+    pub notes: Vec<String>,
     /// The first row that went to quarantine, and why.
     pub first_fault: Option<String>,
 }
@@ -163,6 +165,8 @@ impl RunResult {
             let unknown: Vec<&str> = unknown.into_iter().collect();
             lines.push(format!("Unknown columns, kept in `extra`: {}", unknown.join(", ")));
         }
+        let notes = self.reports().flat_map(|(_, report)| &report.notes);
+        lines.extend(notes.map(|note| format!("Note: {}", output::printable(note))));
         for (month, report) in self.reports() {
             let rows = report.ledger.quarantined.rows;
             if let Some(fault) = &report.first_fault {
@@ -339,6 +343,7 @@ impl ReportResult {
             "cost": cost,
             "decimals": totals,
             "unknown_columns": self.unknown_columns,
+            "notes": self.notes,
             "first_fault": self.first_fault,
         })
     }

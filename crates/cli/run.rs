@@ -15,7 +15,6 @@ use tokio::task::JoinHandle;
 use crate::args::RunArgs;
 use crate::config::{self, PipelineFile, Plan};
 use crate::error::Error;
-use crate::exit::ExitCode;
 use crate::ingest::{Blob, Engine, Ingested, Report, read_error};
 use crate::inputs::decompressed;
 use crate::month::Publisher;
@@ -102,7 +101,7 @@ async fn publish_months(
             Ok(Some(result)) => done.months.push(result),
             Ok(None) => done.without_data.push((scope, period)),
             Err(error) => {
-                let is_general = matches!(error.exit_code(), ExitCode::Access | ExitCode::Usage);
+                let is_general = error.is_about_all_reports();
                 done.errors.push(error);
                 if is_general {
                     break;

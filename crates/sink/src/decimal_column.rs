@@ -93,7 +93,7 @@ impl DecimalEncoder {
         self.distinct.clear();
         self.codes.clear();
         self.table.clear();
-        // At most half of it is ever filled.
+        // Never full: there are at least as many places as values.
         let places = self.present.len().max(2).next_power_of_two();
         self.table.resize(places, EMPTY);
         let shift = u64::BITS - places.trailing_zeros();

@@ -161,13 +161,17 @@ impl Lake {
         target: &Path,
         bytes: Vec<u8>,
     ) -> Result<(), Error> {
-        let digest = Sha256Digest::of(&bytes);
-        self.store
-            .put(staged, PutPayload::from(bytes))
-            .await
-            .map_err(Error::store("write", staged))?;
-        self.durability.sync_object(staged).await?;
+        let digest = self.stage(staged, bytes).await?;
         self.rename(staged, target, digest).await
+    }
+
+    /// Writes a small object and makes it durable, for a rename to come; returns its digest.
+    pub(crate) async fn stage(&self, path: &Path, bytes: Vec<u8>) -> Result<Sha256Digest, Error> {
+        let digest = Sha256Digest::of(&bytes);
+        let written = self.store.put(path, PutPayload::from(bytes)).await;
+        written.map_err(Error::store("write", path))?;
+        self.durability.sync_object(path).await?;
+        Ok(digest)
     }
 
     /// Renames an object onto another, atomically, and makes the new name durable.

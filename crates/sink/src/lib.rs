@@ -7,7 +7,8 @@
 //! ObjectWriter::append         async, in order           row groups   -> _costlake/staging/…
 //! ObjectWriter::finish         footer, sync                           -> StagedObject
 //! Publication::audit           read back and compared                 -> AuditedObject
-//! Publication::publish         renamed, then its manifest             -> Outcome
+//! Publication::ready           its manifest staged beside it          -> ReadyObject
+//! Publication::put             renamed, then its manifest             -> Outcome
 //! Publication::commit          after everything else                  -> CommitRecord
 //! ```
 //!
@@ -51,7 +52,7 @@ pub use manifest::{
 pub use object_writer::{ObjectWriter, StagedObject};
 pub use partition_path::{ParsePartitionError, parse_partition};
 pub use proof::Finding;
-pub use publication::{AuditedObject, Outcome, Publication};
+pub use publication::{AuditedObject, Outcome, Publication, ReadyObject};
 pub use run_id::{ParseRunIdError, RunId};
 pub use status::PartitionStatus;
 pub use totals::TableTotals;

@@ -13,6 +13,7 @@ use object_store::path::Path;
 
 use crate::VERSION;
 use crate::commit::{CommitRecord, CommittedPartition, OutcomeKind};
+use crate::digest::Sha256Digest;
 use crate::encode::RowGroupEncoder;
 use crate::error::Error;
 use crate::lake::{self, Lake, STAGING};
@@ -39,6 +40,26 @@ pub struct Publication {
 pub struct AuditedObject {
     staged: StagedObject,
     totals: TableTotals,
+}
+
+/// An audited object of which all is staged, manifest included: see [`Publication::put`].
+#[derive(Debug)]
+pub struct ReadyObject(Readiness);
+
+#[derive(Debug)]
+enum Readiness {
+    /// The object in place is the same, with this manifest.
+    Unchanged(Box<PartitionManifest>),
+    New(Box<NewObject>),
+}
+
+#[derive(Debug)]
+struct NewObject {
+    staged: Path,
+    staged_manifest: Path,
+    manifest_digest: Sha256Digest,
+    manifest: PartitionManifest,
+    previous: Option<ObjectFacts>,
 }
 
 /// What became of a partition.
@@ -109,18 +130,18 @@ impl Publication {
         }
     }
 
-    /// Puts an audited object in place, and its manifest after it; or discards it if manifest and
-    /// object in place say the same already. The object in place is read for that, so that a crash
-    /// between the two, or damage since, is mended.
+    /// Compares an audited object with the one in place, and stages its manifest: then only renames are
+    /// left. The object in place is read for that, so that a crash between the two, or damage since, is
+    /// mended.
     ///
     /// # Errors
-    /// [`Error::Store`] or [`Error::Disk`]: the old object is in place, or the new one with the old
-    /// manifest; publishing again mends it. [`Error::FormatVersion`] if a newer costlake was here.
-    pub async fn publish(
+    /// [`Error::Store`] or [`Error::Disk`]; nothing is in place yet. [`Error::FormatVersion`] if a newer
+    /// costlake was here.
+    pub async fn ready(
         &self,
         audited: AuditedObject,
         account: PartitionAccount,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<ReadyObject, Error> {
         let AuditedObject { staged, totals } = audited;
         let manifest = PartitionManifest {
             costlake_version: VERSION.to_owned(),
@@ -135,13 +156,55 @@ impl Publication {
             && self.is_in_place(current).await?
         {
             self.discard(&staged.path).await;
-            self.record(committed(current, OutcomeKind::Unchanged, None));
-            return Ok(Outcome::Unchanged);
+            return Ok(ReadyObject(Readiness::Unchanged(Box::new(current.clone()))));
         }
-        self.put_in_place(&staged.path, &manifest).await?;
-        let previous = current.map(|current| current.object);
+        let path = lake::manifest_path(&manifest.account.partition);
+        let bytes = wire::write_manifest(path.as_ref(), &manifest)?;
+        let staged_manifest = self.staging_path("json");
+        let manifest_digest = self.lake.stage(&staged_manifest, bytes).await?;
+        Ok(ReadyObject(Readiness::New(Box::new(NewObject {
+            staged: staged.path,
+            staged_manifest,
+            manifest_digest,
+            manifest,
+            previous: current.map(|current| current.object),
+        }))))
+    }
+
+    /// Puts an object in place, and its manifest after it; nothing is to be done if both are already.
+    ///
+    /// # Errors
+    /// [`Error::Store`] or [`Error::Disk`]: the old object is in place, or the new one with the old
+    /// manifest; publishing again mends it.
+    pub async fn put(&self, ready: ReadyObject) -> Result<Outcome, Error> {
+        let new = match ready.0 {
+            Readiness::Unchanged(current) => {
+                self.record(committed(&current, OutcomeKind::Unchanged, None));
+                return Ok(Outcome::Unchanged);
+            }
+            Readiness::New(new) => new,
+        };
+        let NewObject { staged, staged_manifest, manifest_digest, manifest, previous } = *new;
+        let partition = &manifest.account.partition;
+        self.lake.rename(&staged, &lake::data_path(partition), manifest.object.sha256).await?;
+        let path = lake::manifest_path(partition);
+        self.lake.rename(&staged_manifest, &path, manifest_digest).await?;
+        tracing::debug!(%partition, rows = manifest.object.rows, "published");
         self.record(committed(&manifest, OutcomeKind::Published, previous));
         Ok(Outcome::Published { previous })
+    }
+
+    /// Does both: [`Publication::ready`] and [`Publication::put`].
+    ///
+    /// # Errors
+    /// Those of both.
+    pub async fn publish(
+        &self,
+        audited: AuditedObject,
+        account: PartitionAccount,
+    ) -> Result<Outcome, Error> {
+        let ready = self.ready(audited, account).await?;
+        self.put(ready).await
     }
 
     /// Removes the object and the manifest of a partition that has become empty; returns whether
@@ -217,16 +280,6 @@ impl Publication {
             }
             _ => Ok(false),
         }
-    }
-
-    async fn put_in_place(&self, staged: &Path, manifest: &PartitionManifest) -> Result<(), Error> {
-        let partition = &manifest.account.partition;
-        let path = lake::manifest_path(partition);
-        let bytes = wire::write_manifest(path.as_ref(), manifest)?;
-        self.lake.rename(staged, &lake::data_path(partition), manifest.object.sha256).await?;
-        self.lake.put_atomically(&self.staging_path("json"), &path, bytes).await?;
-        tracing::debug!(%partition, rows = manifest.object.rows, "published");
-        Ok(())
     }
 
     /// Deletes a staged object. If that fails, it is a leftover like others.

@@ -250,6 +250,11 @@ impl BlobReader {
     }
 }
 
+/// A title says one thing or two; a line with more to say is a row, and rows are never passed over.
+fn is_title(fields: &[String]) -> bool {
+    fields.iter().filter(|field| !field.trim().is_empty()).count() < 3
+}
+
 fn header_error(text: &[u8], limit_bytes: usize) -> Error {
     if text.iter().all(u8::is_ascii_whitespace) {
         Error::Empty
@@ -277,7 +282,7 @@ fn find_header(
     let mark = if buffer.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     let window = &buffer[..buffer.len().min(MAX_HEADER_BYTES)];
     let (mut start, mut blank_lines) = (mark, 0);
-    let mut titles: Vec<(usize, Error)> = Vec::new();
+    let mut titles: Vec<Error> = Vec::new();
     loop {
         let rest = window.get(start..).unwrap_or_default();
         let blank = rest.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
@@ -292,25 +297,25 @@ fn find_header(
         let Some(end) = end.filter(|end| is_last || !may_mark(end)) else {
             return match titles.into_iter().next() {
                 _ if !is_last && window.len() < MAX_HEADER_BYTES => Ok(None),
-                Some((_, error)) => Err(error),
+                Some(error) => Err(error),
                 None => Err(header_error(&buffer[mark..], window.len())),
             };
         };
         let names = header_names(&window[start..end])?;
         match Binding::of_header(&names, has_currency) {
             Ok(binding) => {
-                // A line with as many fields as the header is no title but a row above it.
-                let row_above = titles.iter().position(|(fields, _)| *fields == names.len());
-                if let Some(row) = row_above.filter(|_| names.len() > 1) {
-                    return Err(titles.swap_remove(row).1);
-                }
                 let title_lines = u32::try_from(titles.len()).unwrap_or(u32::MAX);
                 return Ok(Some(FoundHeader { end, binding, title_lines, blank_lines }));
             }
-            Err(error @ Error::NoHeader { .. }) if titles.len() < MAX_TITLE_LINES => {
-                titles.push((names.len(), error));
+            Err(error @ Error::NoHeader { .. })
+                if is_title(&names) && titles.len() < MAX_TITLE_LINES =>
+            {
+                titles.push(error);
             }
-            Err(error) => return Err(titles.into_iter().next().map_or(error, |(_, first)| first)),
+            Err(error @ Error::NoHeader { .. }) => {
+                return Err(titles.into_iter().next().unwrap_or(error));
+            }
+            Err(error) => return Err(error),
         }
         start = end;
     }

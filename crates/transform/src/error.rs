@@ -88,7 +88,7 @@ pub enum Error {
         /// What the engine said.
         cause: String,
     },
-    /// A sum that does not fit 38 digits, or differs from its control sum.
+    /// A sum that differs from its control sum.
     #[error(
         "rollup `{rollup}`, measure `{measure}`: {found} does not equal the control sum {expected}"
     )]
@@ -101,6 +101,16 @@ pub enum Error {
         expected: String,
         /// What the engine gave.
         found: String,
+    },
+    /// A sum of a rollup that its column cannot hold.
+    #[error("rollup `{rollup}`, measure `{measure}`: {value} does not fit decimal(38,24)")]
+    TooLarge {
+        /// The rollup.
+        rollup: String,
+        /// The measure.
+        measure: String,
+        /// The sum.
+        value: String,
     },
     /// A batch that could not be built: an error of costlake, never of the data.
     #[error("cannot build a batch: {0}")]

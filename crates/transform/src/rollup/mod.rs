@@ -121,7 +121,7 @@ impl Rollup {
     /// metric that was not read are null: unknown is not nothing.
     ///
     /// # Errors
-    /// [`Error::ControlSum`] for a sum that does not fit 38 digits.
+    /// [`Error::TooLarge`] for a sum that does not fit 38 digits.
     pub fn finish(&self) -> Result<RecordBatch, Error> {
         let mut columns: Vec<ArrayRef> = Vec::new();
         for (at, key) in self.definition.keys.iter().enumerate() {
@@ -162,11 +162,10 @@ impl Rollup {
         let measure = &self.definition.measures[at];
         let stored = |group: &Group| {
             let value = self.value(group, at);
-            value.to_stored().ok_or_else(|| Error::ControlSum {
+            value.to_stored().ok_or_else(|| Error::TooLarge {
                 rollup: self.definition.name.clone(),
                 measure: measure.name.clone(),
-                expected: value.to_string(),
-                found: "more than 38 digits".to_owned(),
+                value: value.to_string(),
             })
         };
         let is_count = matches!(measure.formula, Formula::Count(_));
