@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use super::Files;
+use serde_json::Value;
+
 use crate::harness::{
-    commits, gzipped, lake_files, published, run, small_file, small_row, sound_rows, text,
+    Outcome, commits, gzipped, lake_files, published, run, small_file, small_row, sound_rows, text,
 };
 use crate::reading::ParquetRows;
 
@@ -283,4 +285,74 @@ fn an_archive_gives_what_its_files_give() {
     damaged[at] ^= 1;
     let path = files.write("damaged.zip", &damaged);
     files.convert(&path, &[]).exits(5).says(&["damaged.zip"]);
+}
+
+#[test]
+fn an_archive_with_two_files_of_one_name_is_refused() {
+    let files = Files::new();
+    let entry = |name: &[u8]| {
+        let mut local = b"PK\x03\x04\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x00".to_vec();
+        local.extend([0; 12]);
+        local.extend([5, 0, 0, 0]);
+        local.extend(name);
+        local
+    };
+    let central = |name: &[u8], offset: u8| {
+        let mut record = b"PK\x01\x02\x0a\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x00".to_vec();
+        record.extend([0; 12]);
+        record.extend([5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        record.extend([offset, 0, 0, 0]);
+        record.extend(name);
+        record
+    };
+    let local = entry(b"r.csv");
+    let offset = u8::try_from(local.len()).unwrap();
+    let directory = [central(b"r.csv", 0), central(b"r.csv", offset)].concat();
+    let mut end = b"PK\x05\x06\x00\x00\x00\x00\x02\x00\x02\x00".to_vec();
+    end.extend(u32::try_from(directory.len()).unwrap().to_le_bytes());
+    end.extend([2 * offset, 0, 0, 0, 0, 0]);
+    let bytes = [local.clone(), local, directory, end].concat();
+    let path = files.write("twins.zip", &bytes);
+    files.convert(&path, &[]).exits(5).says(&["twins.zip", "same name"]);
+}
+
+#[test]
+fn a_lesser_run_of_an_export_does_not_replace_a_greater_one() {
+    let files = Files::new();
+    let exports = files.0.path().join("exports");
+    let generate = |name: &str, rows: &str| {
+        let out = exports.join(name);
+        let flags = ["--rows", rows, "--months", "1", "--out", text(&out)];
+        run(&[&["simulate", "generate"][..], &flags].concat()).exits(0);
+        out
+    };
+    generate("whole", "300");
+    let part = generate("part", "90");
+    for metric in ["actual", "amortized"] {
+        let path = part.join(metric).join("202505/manifest.json");
+        let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let end = manifest["runInfo"]["endDate"].as_str().unwrap().replace("05-31", "05-10");
+        manifest["runInfo"]["endDate"] = Value::from(end);
+        manifest["runInfo"]["submittedTime"] = Value::from("2099-01-01T00:00:00Z");
+        fs::write(&path, manifest.to_string()).unwrap();
+    }
+    let lake = files.lake();
+    let both = run(&["convert", text(&exports), "--lake", text(&lake), "-o", "json"]).exits(0);
+    let alone = files.0.path().join("alone");
+    let whole = exports.join("whole");
+    let one = run(&["convert", text(&whole), "--lake", text(&alone), "-o", "json"]).exits(0);
+    let records = |outcome: &Outcome| outcome.json()["months"][0]["reports"][0]["records"].clone();
+    assert_eq!(records(&both), records(&one));
+    assert!(both.stderr.contains("skipped"), "{both:?}");
+}
+
+#[test]
+fn days_of_another_month_do_not_take_the_place_of_a_month() {
+    let files = Files::new();
+    let path = files.write("days.csv", b"Date,Cost,Currency\n05/02/2025,1,EUR\n");
+    let flags = ["--scope-name", "x", "--period", "2024-01"];
+    files.convert(&path, &flags).exits(5).says(&["billing period 2025-05"]);
+    let rows = b"a,b,c,05/02/2025,999.5\nDate,Cost,Currency,x\n05/02/2025,1,EUR,\n";
+    let path = files.write("above.csv", rows);
+    files.convert(&path, &["--scope-name", "x"]).exits(5).says(&["no header"]);
 }
