@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 CARGO ?= cargo
+# Rows of the comparison, over both metrics.
+BENCH_ROWS ?= 1000000
 PYTHON ?= python3
 NPM ?= npm
 NODE ?= node
@@ -64,6 +66,11 @@ test-servers: ## Check client and simulator against Azure's own API description;
 .PHONY: run-server-tests
 run-server-tests: build $(node_stamp)
 	COSTLAKE_BIN=$(costlake) $(NODE) --test --test-reporter=spec tests/servers/
+
+.PHONY: bench
+bench: release .venv ## Measure the stages, and the main job against DuckDB and Polars; prints tables
+	$(CARGO) bench --locked --bench stages
+	.venv/bin/python benches/compare.py target/release/costlake $(BENCH_ROWS)
 
 .PHONY: ci
 ci: ## Run what CI runs

@@ -14,10 +14,10 @@ use crate::error::Error;
 use crate::facts::RowFacts;
 use crate::ingest::{Blob, Engine, Ingested, Report};
 use crate::inputs::{self, FileReport, InputFile};
+use crate::lifecycle::{self, PuttingInPlace};
 use crate::month::Publisher;
 use crate::progress::Progress;
 use crate::result::{MonthResult, RunResult};
-use crate::session::{self, PuttingInPlace};
 
 /// A staged report and the partition that it belongs to.
 struct Placed {
@@ -64,7 +64,7 @@ pub(crate) async fn convert(
         let placed = stage(&engine, publication, reports, &given).await?;
         publish(&publisher, placed).await
     };
-    let (months, record) = session::publishing(&lake, started_at, work).await?;
+    let (months, record) = lifecycle::publishing(&lake, started_at, work).await?;
     Ok(RunResult {
         command: "convert",
         lake: lake.location().to_owned(),

@@ -10,13 +10,13 @@ mod facts;
 mod ingest;
 mod inputs;
 mod inspect;
+mod lifecycle;
 mod month;
 mod output;
 mod pipe;
 mod progress;
 mod result;
 mod run;
-mod session;
 mod simulate;
 
 use std::path::Path;
@@ -45,7 +45,7 @@ fn main() -> std::process::ExitCode {
     };
     let ended = runtime.block_on(dispatch(&cli));
     // Threads that cut and decode stop when nobody takes their results.
-    runtime.shutdown_timeout(session::SHUTDOWN_GRACE);
+    runtime.shutdown_timeout(lifecycle::SHUTDOWN_GRACE);
     end(ended).into()
 }
 
@@ -81,10 +81,10 @@ async fn dispatch(cli: &Cli) -> Result<ExitCode, Error> {
             Ok(code_of(&result))
         }
         Command::Status(args) => {
-            show(&session::interruptible(inspect::status(args)).await?, format)
+            show(&lifecycle::interruptible(inspect::status(args)).await?, format)
         }
         Command::Verify(args) => {
-            let proof = session::interruptible(inspect::verify(args)).await?;
+            let proof = lifecycle::interruptible(inspect::verify(args)).await?;
             even_unread(output::print(&proof, format))?;
             proof.check()?;
             Ok(ExitCode::Done)

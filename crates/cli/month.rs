@@ -16,8 +16,8 @@ use futures::TryStreamExt;
 
 use crate::error::Error;
 use crate::ingest::{Ingested, ReportAccount};
+use crate::lifecycle::PuttingInPlace;
 use crate::result::{MonthResult, ReportResult, RollupResult};
-use crate::session::PuttingInPlace;
 
 /// Where and when to publish.
 pub(crate) struct Publisher<'a> {

@@ -17,12 +17,12 @@ use crate::config::{self, PipelineFile, Plan};
 use crate::error::Error;
 use crate::ingest::{Blob, Engine, Ingested, Report, read_error};
 use crate::inputs::decompressed;
+use crate::lifecycle::{self, PuttingInPlace};
 use crate::month::Publisher;
 use crate::output::{Row, Show};
 use crate::pipe;
 use crate::progress::Progress;
 use crate::result::{MonthResult, RunResult};
-use crate::session::{self, PuttingInPlace};
 
 /// A month of a scope: the unit that is published whole or not at all.
 struct Month {
@@ -64,7 +64,7 @@ pub(crate) async fn run(
         };
         Ok(publish_months(&client, &engine, &publisher, &plan).await)
     };
-    let (done, record) = session::publishing(&lake, started_at, work).await?;
+    let (done, record) = lifecycle::publishing(&lake, started_at, work).await?;
     let result = RunResult {
         command: "run",
         lake: lake.location().to_owned(),

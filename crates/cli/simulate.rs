@@ -11,9 +11,9 @@ use indicatif::{HumanBytes, HumanCount};
 
 use crate::args::{EnrollmentArgs, SimulateArgs, SimulateCommand};
 use crate::error::Error;
+use crate::lifecycle;
 use crate::output;
 use crate::progress::Progress;
-use crate::session;
 
 /// Runs the simulator until Ctrl-C, or writes cost files.
 ///
@@ -77,7 +77,7 @@ async fn serve(args: &SimulateArgs, progress: &Progress) -> Result<(), Error> {
     progress.say(&format!("simulated Azure on {}; Ctrl-C ends it", server.origin()));
     tokio::select! {
         () = server.stopped() => {}
-        () = session::stop_signal() => {}
+        () = lifecycle::stop_signal() => {}
     }
     server.shutdown().await.map_err(|error| Error::Simulator(Box::new(error)))
 }
