@@ -307,15 +307,11 @@ fn find_header(
                 let title_lines = u32::try_from(titles.len()).unwrap_or(u32::MAX);
                 return Ok(Some(FoundHeader { end, binding, title_lines, blank_lines }));
             }
-            Err(error @ Error::NoHeader { .. })
-                if is_title(&names) && titles.len() < MAX_TITLE_LINES =>
-            {
-                titles.push(error);
-            }
-            Err(error @ Error::NoHeader { .. }) => {
-                return Err(titles.into_iter().next().unwrap_or(error));
-            }
+            Err(error @ Error::NoHeader { .. }) if is_title(&names) => titles.push(error),
             Err(error) => return Err(error),
+        }
+        if titles.len() > MAX_TITLE_LINES {
+            return Err(titles.swap_remove(0));
         }
         start = end;
     }

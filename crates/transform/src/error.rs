@@ -26,8 +26,8 @@ pub enum Error {
         /// The limit.
         limit_bytes: usize,
     },
-    /// A first line whose names are not those of a cost file.
-    #[error("the first line is no header of a cost file: it starts with `{start}`")]
+    /// A first line, titles aside, whose names are not those of a cost file.
+    #[error("the first row is no header of a cost file: it starts with `{start}`")]
     NoHeader {
         /// The first fields, made printable.
         start: String,

@@ -333,11 +333,10 @@ fn delimiters() -> Vec<Case> {
             3,
             "7",
         ),
-        read(
-            "a title with more fields than the header",
+        refused(
+            "a title with more fields than a title has",
             format!("Usage,of,July,2025\n{}", with(",")),
-            3,
-            "7",
+            "no header of a cost file: it starts with `Usage,of,July,2025`",
         ),
         refused(
             "a row before the header",
