@@ -121,6 +121,16 @@ impl ChargeClass {
         }
     }
 
+    /// The position in [`Self::ALL`], as which columns of codes hold the class.
+    pub fn code(self) -> i32 {
+        self as i32
+    }
+
+    /// Returns the class with that code.
+    pub fn from_code(code: i32) -> Option<Self> {
+        usize::try_from(code).ok().and_then(|at| Self::ALL.get(at)).copied()
+    }
+
     /// Returns the class with that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == name)
@@ -263,6 +273,7 @@ mod tests {
     fn names_are_read_back() {
         for class in ChargeClass::ALL {
             assert_eq!(ChargeClass::from_name(class.name()), Some(class));
+            assert_eq!(ChargeClass::from_code(class.code()), Some(class));
         }
     }
 }

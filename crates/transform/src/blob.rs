@@ -88,13 +88,6 @@ pub struct Chunk {
     pub(crate) blank_lines: u64,
 }
 
-impl Chunk {
-    /// How many bytes of the blob the chunk holds.
-    pub fn bytes(&self) -> usize {
-        self.text.len()
-    }
-}
-
 impl BlobReader {
     /// A reader at the start of a blob.
     pub fn new(options: BlobOptions) -> Self {

@@ -39,8 +39,6 @@ pub struct UnknownColumn {
     pub field: usize,
     /// The header, or `column_<n>` where it has none.
     pub header: String,
-    /// Whether the file names it; the fields of nameless columns should be empty.
-    pub is_named: bool,
 }
 
 /// The layout of a source file.
@@ -109,15 +107,14 @@ fn bound_columns(bound: &BTreeMap<&'static str, usize>, headers: &[String]) -> V
 }
 
 fn unknown_column(field: usize, headers: &[String]) -> UnknownColumn {
-    let is_named = !headers[field].is_empty();
     let mut header = headers[field].clone();
-    if !is_named {
+    if header.is_empty() {
         header = format!("column_{}", field + 1);
         while headers.contains(&header) {
             header.push('_');
         }
     }
-    UnknownColumn { field, header, is_named }
+    UnknownColumn { field, header }
 }
 
 /// Two columns of one name could not be told apart in `extra`.

@@ -91,7 +91,8 @@ struct Decoder<'a> {
     extra_codes: Vec<i32>,
     classes: Vec<i32>,
     records: Vec<i64>,
-    currency: CurrencyCosts,
+    /// The cost of the sound rows by the codes of their currency and of their class.
+    currency_costs: BTreeMap<i32, Accumulator>,
     class_costs: BTreeMap<i32, Accumulator>,
     faults: Vec<Option<Fault>>,
     quarantined: Vec<QuarantinedRow>,
@@ -113,7 +114,7 @@ impl<'a> Decoder<'a> {
             extra_codes: Vec::new(),
             classes: Vec::new(),
             records: Vec::new(),
-            currency: CurrencyCosts::default(),
+            currency_costs: BTreeMap::new(),
             class_costs: BTreeMap::new(),
             faults: Vec::new(),
             quarantined: Vec::new(),
@@ -121,18 +122,16 @@ impl<'a> Decoder<'a> {
         };
         for bound in &plan.binding.columns {
             let column = &SOURCE_COLUMNS[bound.column];
+            let is_required = column.presence != Presence::Optional;
             match column.column_type {
                 ColumnType::Text => {
-                    let is_required = column.presence != Presence::Optional;
                     decoder.texts.push(TextColumn::new(bound, is_required));
                 }
                 ColumnType::Tags => decoder.tags = Some(TagsColumn::new(bound)),
                 ColumnType::Decimal => {
-                    let is_required = column.presence != Presence::Optional;
                     decoder.decimals.push(DecimalColumn::new(bound, is_required));
                 }
                 ColumnType::Date => {
-                    let is_required = column.presence != Presence::Optional;
                     let format = plan.dates.of(bound.column);
                     decoder.dates.push(DateColumn::new(bound, is_required, format));
                 }
@@ -184,14 +183,19 @@ impl<'a> Decoder<'a> {
             self.classes.push(self.charge.class_of(&self.texts, row));
             self.records.push(self.record_number(table.number(row)));
         }
-        if let Some(cost) = self.decimals.iter().find(|column| column.is_cost()) {
-            let classes = &self.classes[self.classes.len() - kept.len()..];
-            for (class, row) in classes.iter().zip(kept) {
-                let stored = cost.value(*row).unwrap_or_default();
-                self.class_costs.entry(*class).or_default().add_stored(stored);
-            }
-            let currency = self.charge.currency.map(|at| &self.texts[at]);
-            self.currency.add(kept, cost, currency);
+        self.add_costs(kept);
+    }
+
+    /// Adds the cost of rows whose classes were appended last.
+    fn add_costs(&mut self, kept: &[usize]) {
+        let Some(cost) = self.decimals.iter().find(|column| column.is_cost()) else { return };
+        let currency = self.charge.currency.map(|at| &self.texts[at]);
+        let classes = &self.classes[self.classes.len() - kept.len()..];
+        for (class, &row) in classes.iter().zip(kept) {
+            let Some(value) = cost.exact(row) else { continue };
+            let currency = currency.map_or(NULL, |column| column.strip_code(row));
+            self.currency_costs.entry(currency).or_default().add(value);
+            self.class_costs.entry(*class).or_default().add(value);
         }
     }
 
@@ -308,12 +312,25 @@ impl<'a> Decoder<'a> {
             quarantined: totals(quarantined, DecimalColumn::quarantined_totals),
             first_date,
             last_date,
-            cost_by_currency: self.currency.totals(self.plan, &self.charge, &self.texts),
+            cost_by_currency: self
+                .currency_costs
+                .iter()
+                .map(|(code, cost)| (self.currency_of(*code), cost.exact_total()))
+                .collect(),
             cost_by_class: self
                 .class_costs
                 .iter()
-                .map(|(at, cost)| (class_at(*at), cost.stored_total()))
+                .filter_map(|(code, cost)| {
+                    Some((ChargeClass::from_code(*code)?, cost.stored_total()))
+                })
                 .collect(),
+        }
+    }
+
+    fn currency_of(&self, code: i32) -> String {
+        match self.charge.currency {
+            Some(at) => self.texts[at].value(code).to_owned(),
+            None => self.plan.currency.clone().unwrap_or_default(),
         }
     }
 
@@ -462,7 +479,7 @@ impl ChargeColumns {
         let class = match self.known.get(&key) {
             Some(class) => *class,
             None => {
-                let class = position_of(ChargeClass::of(&self.facts(texts, &key)));
+                let class = ChargeClass::of(&self.facts(texts, &key)).code();
                 self.known.insert(key, class);
                 class
             }
@@ -480,45 +497,5 @@ impl ChargeColumns {
             benefit_id: value(self.benefit_id, key[3]),
             has_reservation_id: key[4] != 0,
         }
-    }
-}
-
-fn class_at(position: i32) -> ChargeClass {
-    let at = usize::try_from(position).unwrap_or(usize::MAX);
-    ChargeClass::ALL.get(at).copied().unwrap_or(ChargeClass::Other)
-}
-
-fn position_of(class: ChargeClass) -> i32 {
-    let position = ChargeClass::ALL.iter().position(|other| *other == class);
-    position.and_then(|at| i32::try_from(at).ok()).unwrap_or(0)
-}
-
-/// The cost of published rows by the code of their currency.
-#[derive(Default)]
-struct CurrencyCosts {
-    costs: BTreeMap<i32, Accumulator>,
-}
-
-impl CurrencyCosts {
-    fn add(&mut self, kept: &[usize], cost: &DecimalColumn, currency: Option<&TextColumn<'_>>) {
-        for &row in kept {
-            let code = currency.map_or(NULL, |column| column.strip_code(row));
-            if let Some(value) = cost.exact(row) {
-                self.costs.entry(code).or_default().add(value);
-            }
-        }
-    }
-
-    fn totals(
-        &self,
-        plan: &Plan,
-        charge: &ChargeColumns,
-        texts: &[TextColumn<'_>],
-    ) -> BTreeMap<String, costlake_model::ExactSum> {
-        let name = |code: i32| match charge.currency {
-            Some(at) => texts[at].value(code).to_owned(),
-            None => plan.currency.clone().unwrap_or_default(),
-        };
-        self.costs.iter().map(|(code, cost)| (name(*code), cost.exact_total())).collect()
     }
 }

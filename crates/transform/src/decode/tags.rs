@@ -6,7 +6,8 @@ use serde::de::IgnoredAny;
 
 use super::dictionary::{Dictionary, NULL};
 use super::quarantine::{Fault, Rule};
-use crate::csv::{self, FieldTable};
+use super::text::CodeStrip;
+use crate::csv::FieldTable;
 use crate::header::BoundColumn;
 
 pub(super) struct TagsColumn<'a> {
@@ -16,8 +17,7 @@ pub(super) struct TagsColumn<'a> {
     meanings: Vec<Meaning>,
     parsed: Dictionary,
     raw: Dictionary,
-    above: Option<(&'a [u8], i32)>,
-    strip: Vec<i32>,
+    strip: CodeStrip<'a>,
     parsed_codes: Vec<i32>,
     raw_codes: Vec<i32>,
 }
@@ -39,8 +39,7 @@ impl<'a> TagsColumn<'a> {
             meanings: Vec::new(),
             parsed: Dictionary::default(),
             raw: Dictionary::default(),
-            above: None,
-            strip: Vec::new(),
+            strip: CodeStrip::default(),
             parsed_codes: Vec::new(),
             raw_codes: Vec::new(),
         }
@@ -52,44 +51,33 @@ impl<'a> TagsColumn<'a> {
         table: &FieldTable,
         faults: &mut [Option<Fault>],
     ) {
-        self.strip.clear();
-        let mut scratch = Vec::new();
-        for (row, fault) in faults.iter_mut().enumerate() {
-            let field = table.field(text, row, self.field);
-            let code = match self.above {
-                Some((above, code)) if above == field => code,
-                _ => self.code_of(csv::content(field, &mut scratch), fault),
-            };
-            if fault.is_none() {
-                self.above = Some((field, code));
-            }
-            self.strip.push(code);
-        }
+        let mut strip = std::mem::take(&mut self.strip);
+        strip.fill(self.field, text, table, faults, |content| self.code_of(content));
+        self.strip = strip;
     }
 
-    fn code_of(&mut self, content: &[u8], fault: &mut Option<Fault>) -> i32 {
+    fn code_of(&mut self, content: &[u8]) -> Result<i32, Fault> {
         if content.is_empty() {
-            return NULL;
+            return Ok(NULL);
         }
         if let Some(code) = self.sources.find(content) {
-            return code;
+            return Ok(code);
         }
-        let Ok(text) = std::str::from_utf8(content) else {
-            fault.get_or_insert_with(|| Fault::new(Rule::Encoding, "tags", "UTF-8 text", content));
-            return NULL;
-        };
+        let text = std::str::from_utf8(content)
+            .map_err(|_| Fault::new(Rule::Encoding, "tags", "UTF-8 text", content))?;
         let meaning = match json_object(text) {
             _ if text.trim().is_empty() => EMPTY,
             Some(object) => Meaning { parsed: self.parsed.code_of(object.as_bytes()), raw: NULL },
             None => Meaning { parsed: NULL, raw: self.raw.code_of(content) },
         };
         self.meanings.push(meaning);
-        self.sources.insert(content)
+        Ok(self.sources.insert(content))
     }
 
     pub(super) fn append(&mut self, kept: &[usize]) {
         for &row in kept {
-            let meaning = usize::try_from(self.strip[row]).map_or(EMPTY, |at| self.meanings[at]);
+            let meaning =
+                usize::try_from(self.strip.codes[row]).map_or(EMPTY, |at| self.meanings[at]);
             self.parsed_codes.push(meaning.parsed);
             self.raw_codes.push(meaning.raw);
         }

@@ -24,10 +24,50 @@ pub(super) struct TextColumn<'a> {
     is_required: bool,
     placeholder: Option<&'static [u8]>,
     dictionary: Dictionary,
+    strip: CodeStrip<'a>,
+    codes: Vec<i32>,
+}
+
+/// The codes of one strip of a column, with what is remembered of the row above.
+#[derive(Default)]
+pub(super) struct CodeStrip<'a> {
     /// The field of the row above, and its code.
     above: Option<(&'a [u8], i32)>,
-    strip: Vec<i32>,
-    codes: Vec<i32>,
+    pub(super) codes: Vec<i32>,
+}
+
+impl<'a> CodeStrip<'a> {
+    /// Fills the strip with the codes that `code_of` gives to the contents of a field; it is not asked
+    /// about a field that equals the one above.
+    pub(super) fn fill(
+        &mut self,
+        field: usize,
+        text: &'a [u8],
+        table: &FieldTable,
+        faults: &mut [Option<Fault>],
+        mut code_of: impl FnMut(&[u8]) -> Result<i32, Fault>,
+    ) {
+        self.codes.clear();
+        let mut scratch = Vec::new();
+        for (row, fault) in faults.iter_mut().enumerate() {
+            let field = table.field(text, row, field);
+            let code = match self.above {
+                Some((above, code)) if above == field => code,
+                _ => match code_of(csv::content(field, &mut scratch)) {
+                    Ok(code) => code,
+                    Err(new_fault) => {
+                        fault.get_or_insert(new_fault);
+                        NULL
+                    }
+                },
+            };
+            // A faulty value must fault again in the next row, so it is not remembered.
+            if fault.is_none() {
+                self.above = Some((field, code));
+            }
+            self.codes.push(code);
+        }
+    }
 }
 
 impl<'a> TextColumn<'a> {
@@ -39,8 +79,7 @@ impl<'a> TextColumn<'a> {
             is_required,
             placeholder: PLACEHOLDERS.iter().find(|(column, _)| *column == name).map(|(_, v)| *v),
             dictionary: Dictionary::default(),
-            above: None,
-            strip: Vec::new(),
+            strip: CodeStrip::default(),
             codes: Vec::new(),
         }
     }
@@ -55,26 +94,9 @@ impl<'a> TextColumn<'a> {
         table: &FieldTable,
         faults: &mut [Option<Fault>],
     ) {
-        self.strip.clear();
-        let mut scratch = Vec::new();
-        for (row, fault) in faults.iter_mut().enumerate() {
-            let field = table.field(text, row, self.field);
-            let code = match self.above {
-                Some((above, code)) if above == field => code,
-                _ => match self.code_of(csv::content(field, &mut scratch)) {
-                    Ok(code) => code,
-                    Err(new_fault) => {
-                        fault.get_or_insert(new_fault);
-                        NULL
-                    }
-                },
-            };
-            // A faulty value must fault again in the next row, so it is not remembered.
-            if fault.is_none() {
-                self.above = Some((field, code));
-            }
-            self.strip.push(code);
-        }
+        let mut strip = std::mem::take(&mut self.strip);
+        strip.fill(self.field, text, table, faults, |content| self.code_of(content));
+        self.strip = strip;
     }
 
     fn code_of(&mut self, content: &[u8]) -> Result<i32, Fault> {
@@ -97,16 +119,17 @@ impl<'a> TextColumn<'a> {
     }
 
     pub(super) fn append(&mut self, kept: &[usize]) {
-        if kept.len() == self.strip.len() {
-            self.codes.extend_from_slice(&self.strip);
+        let strip = &self.strip.codes;
+        if kept.len() == strip.len() {
+            self.codes.extend_from_slice(strip);
         } else {
-            self.codes.extend(kept.iter().map(|row| self.strip[*row]));
+            self.codes.extend(kept.iter().map(|row| strip[*row]));
         }
     }
 
     /// The code of a row of the strip.
     pub(super) fn strip_code(&self, row: usize) -> i32 {
-        self.strip[row]
+        self.strip.codes[row]
     }
 
     pub(super) fn value(&self, code: i32) -> &str {

@@ -263,7 +263,7 @@ impl Batch<'_> {
         let dictionary = self.dictionary(CLASS)?;
         let values = dictionary.values().as_string::<i32>();
         let positions: Vec<i32> = (0..values.len())
-            .map(|at| ChargeClass::from_name(values.value(at)).map_or(NULL, position))
+            .map(|at| ChargeClass::from_name(values.value(at)).map_or(NULL, ChargeClass::code))
             .collect();
         let of = |code: Option<i32>| {
             let at = usize::try_from(code?).ok()?;
@@ -294,13 +294,8 @@ impl KeyValue {
 
 /// The filter on charge classes, if there is one.
 fn class_filter(filter: &Filter) -> Option<Expr> {
-    let is = |class: &ChargeClass| col(CLASS).eq(lit(position(*class)));
+    let is = |class: &ChargeClass| col(CLASS).eq(lit(class.code()));
     filter.charge_classes.iter().map(is).reduce(Expr::or)
-}
-
-fn position(class: ChargeClass) -> i32 {
-    let position = ChargeClass::ALL.iter().position(|other| *other == class);
-    position.and_then(|at| i32::try_from(at).ok()).unwrap_or(NULL)
 }
 
 fn whole(count: i64) -> ExactSum {
