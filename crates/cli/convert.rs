@@ -9,7 +9,7 @@ use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug};
 use costlake_sink::{Lake, Publication, Source};
 
 use crate::args::ConvertArgs;
-use crate::config::{self, PipelineFile};
+use crate::config::PipelineFile;
 use crate::error::Error;
 use crate::facts::RowFacts;
 use crate::ingest::{Blob, Engine, Ingested, Report};
@@ -47,9 +47,7 @@ pub(crate) async fn convert(
             folder.display()
         ));
     }
-    let memory_limit = config::parse_bytes(&args.work.memory_limit)?;
-    let limits = args.work.limits();
-    let engine = Engine::new(args.work.jobs, memory_limit, definitions, limits, progress)?;
+    let engine = Engine::new(&args.work, definitions, progress)?;
 
     let lake = Lake::open(&location, true).await?;
     let work = async |publication: &Publication, putting: &PuttingInPlace| {

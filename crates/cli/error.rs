@@ -9,6 +9,7 @@ use costlake_sink as sink;
 use costlake_transform as transform;
 
 use crate::exit::ExitCode;
+use crate::output;
 
 /// An error of the program, with what the user can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -273,10 +274,7 @@ fn fetch_hint(error: &fetch::Error) -> Option<&'static str> {
 
 /// Escapes control characters of texts from outside; line breaks stay.
 fn printable(text: &str) -> String {
-    let escape = |c: char| {
-        if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() }
-    };
-    text.chars().map(escape).collect()
+    text.split('\n').map(output::printable).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ use futures::stream::{FuturesOrdered, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::args::WorkArgs;
+use crate::config;
 use crate::error::Error;
 use crate::facts::RowFacts;
 use crate::progress::{Bar, Progress};
@@ -114,17 +116,17 @@ const CHUNKS_BESIDE: u64 = 2;
 const READ_BYTES: usize = 1 << 20;
 
 impl Engine {
-    /// An engine with `jobs` threads that keeps to `memory_limit` bytes as well as its chunks allow.
+    /// An engine with as many threads as are asked for, that keeps to the memory limit as well as its
+    /// chunks allow.
     ///
     /// # Errors
     /// If threads cannot be started, or the limit is too small for one chunk.
     pub(crate) fn new(
-        jobs: Option<NonZeroUsize>,
-        memory_limit: u64,
+        work: &WorkArgs,
         definitions: Vec<Arc<Definition>>,
-        limits: Limits,
         progress: Arc<Progress>,
     ) -> Result<Self, Error> {
+        let memory_limit = config::parse_bytes(&work.memory_limit)?;
         let affordable = (memory_limit / MEMORY_PER_CHUNK).saturating_sub(CHUNKS_BESIDE / 2);
         if affordable == 0 {
             return Err(Error::usage(
@@ -133,7 +135,7 @@ impl Engine {
             ));
         }
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let threads = jobs.map_or(cores, NonZeroUsize::get);
+        let threads = work.jobs.map_or(cores, NonZeroUsize::get);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|at| format!("costlake-{at}"))
@@ -147,7 +149,7 @@ impl Engine {
             line_items: Arc::new(RowGroupEncoder::new(line_item_schema())?),
             quarantine: Arc::new(RowGroupEncoder::new(quarantine_schema())?),
             definitions,
-            limits,
+            limits: work.limits(),
             progress,
         })
     }

@@ -86,8 +86,7 @@ impl Show for Status {
     }
 
     fn to_json(&self) -> Value {
-        let rows: Vec<Value> =
-            self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
+        let rows: Vec<Value> = self.rows().into_iter().map(output::object).collect();
         json!({ "lake": self.lake, "partitions": rows })
     }
 
@@ -184,8 +183,7 @@ impl Show for Proof {
     }
 
     fn to_json(&self) -> Value {
-        let rows: Vec<Value> =
-            self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
+        let rows: Vec<Value> = self.rows().into_iter().map(output::object).collect();
         json!({ "lake": self.lake, "objects": rows })
     }
 
@@ -347,8 +345,7 @@ impl Show for Columns {
     }
 
     fn to_json(&self) -> Value {
-        let rows: Vec<Value> =
-            self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
+        let rows: Vec<Value> = self.rows().into_iter().map(output::object).collect();
         json!({ "title": self.title, "columns": rows })
     }
 

@@ -32,7 +32,6 @@ pub(crate) fn print(result: &dyn Show, format: OutputFormat) -> Result<(), Error
         OutputFormat::Table => result.for_people(),
         OutputFormat::Json => format!("{:#}\n", result.to_json()),
         OutputFormat::Ndjson => {
-            let object = |row: Row| Value::Object(row.into_iter().collect());
             result.rows().into_iter().map(|row| format!("{}\n", object(row))).collect()
         }
         OutputFormat::Csv => csv_text(result.rows())?,
@@ -78,6 +77,11 @@ fn csv_cell(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// A row as a JSON object.
+pub(crate) fn object(row: Row) -> Value {
+    Value::Object(row.into_iter().collect())
 }
 
 /// A row of a batch, for machines.

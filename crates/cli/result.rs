@@ -351,7 +351,7 @@ impl ReportResult {
 
 impl RollupResult {
     fn to_json(&self) -> Value {
-        let row = |row| Value::Object(output::row_of(&self.batch, row).into_iter().collect());
+        let row = |row| output::object(output::row_of(&self.batch, row));
         json!({
             "name": self.name,
             "changed": self.is_new,

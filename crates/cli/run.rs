@@ -19,7 +19,7 @@ use crate::ingest::{Blob, Engine, Ingested, Report, read_error};
 use crate::inputs::decompressed;
 use crate::lifecycle::{self, PuttingInPlace};
 use crate::month::Publisher;
-use crate::output::{Row, Show};
+use crate::output::{self, Row, Show};
 use crate::pipe;
 use crate::progress::Progress;
 use crate::result::{MonthResult, RunResult};
@@ -47,10 +47,7 @@ pub(crate) async fn run(
     let (fetch_config, credentials) = file.azure()?;
     let monitor: Arc<Progress> = Arc::clone(&progress);
     let client = Client::new(fetch_config, credentials, monitor)?;
-    let memory_limit = config::parse_bytes(&args.work.memory_limit)?;
-    let definitions = plan.definitions.clone();
-    let limits = args.work.limits();
-    let engine = Engine::new(args.work.jobs, memory_limit, definitions, limits, progress)?;
+    let engine = Engine::new(&args.work, plan.definitions.clone(), progress)?;
 
     let lake = Lake::open(&plan.lake, true).await?;
     let work = async |publication: &Publication, putting: &PuttingInPlace| {
@@ -358,8 +355,7 @@ impl Show for PlannedRun {
     }
 
     fn to_json(&self) -> Value {
-        let reports: Vec<Value> =
-            self.rows().into_iter().map(|row| Value::Object(row.into_iter().collect())).collect();
+        let reports: Vec<Value> = self.rows().into_iter().map(output::object).collect();
         json!({ "command": "plan", "lake": self.lake, "reports": reports, "rollups": self.rollups })
     }
 
