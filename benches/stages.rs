@@ -36,7 +36,12 @@ fn blob() -> Vec<u8> {
 
 fn chunks(blob: &[u8]) -> Vec<Chunk> {
     let chunk_bytes = costlake_transform::blob::DEFAULT_CHUNK_BYTES;
-    let mut reader = BlobReader::new(BlobOptions { ordinal: 0, currency: None, chunk_bytes });
+    let mut reader = BlobReader::new(BlobOptions {
+        ordinal: 0,
+        metric: Metric::Actual,
+        currency: None,
+        chunk_bytes,
+    });
     let mut chunks = Vec::new();
     let mut input = blob;
     while let Ok(Some(chunk)) = reader.feed(&mut input) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::contract::Contract;
 use crate::ingest::Limits;
 
 /// Azure Enterprise Agreement cost reports as typed, partitioned Parquet, exact to the last digit.
@@ -161,6 +162,9 @@ pub(crate) struct WorkArgs {
     /// Refuses values that must be rounded to be stored.
     #[arg(long)]
     pub strict_decimals: bool,
+    /// What becomes of a report whose columns are not those of the last published month.
+    #[arg(long, value_enum, default_value_t, env = "COSTLAKE_CONTRACT")]
+    pub contract: Contract,
 }
 
 impl WorkArgs {

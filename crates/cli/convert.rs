@@ -57,6 +57,7 @@ pub(crate) async fn convert(
             definitions: engine.definitions(),
             now: started_at,
             source: Source::Files,
+            contract: args.work.contract,
             putting,
         };
         let placed = stage(&engine, publication, reports, &given).await?;

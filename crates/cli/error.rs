@@ -72,6 +72,14 @@ pub(crate) enum Error {
         /// Which limit, and how far.
         problem: String,
     },
+    /// A report whose columns are not those that were agreed on.
+    #[error("{report}: {problem}")]
+    Contract {
+        /// The report.
+        report: String,
+        /// What changed.
+        problem: String,
+    },
     /// Rows or money in are not rows or money out.
     #[error("{report}: the account does not balance")]
     Conservation {
@@ -154,6 +162,7 @@ impl Error {
             Self::Refused { .. }
             | Self::Damaged { .. }
             | Self::BeyondLimit { .. }
+            | Self::Contract { .. }
             | Self::OtherMonth { .. }
             | Self::Conservation { .. }
             | Self::Rollup(_)
@@ -218,6 +227,9 @@ impl Error {
             }
             Self::BeyondLimit { .. } => {
                 "nothing was published; `costlake schema FILE` shows what each header maps to"
+            }
+            Self::Contract { .. } => {
+                "nothing was published; --contract warn publishes it and tells what changed"
             }
             Self::MetricMissing { .. } | Self::Vanished { .. } => {
                 "the report is empty: fetch it again later; nothing was published for this month"

@@ -14,14 +14,16 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use costlake_model::Metric;
+use costlake_model::aliases::header_key;
 use costlake_model::columns::{line_item_schema, quarantine_schema};
 use costlake_model::ledger::Ledger;
 use costlake_model::rollup::Definition;
 use costlake_sink::{
-    BlobName, BlobRecord, EncodedRowGroup, ObjectWriter, Publication, RowGroupEncoder,
+    BlobAccount, BlobName, BlobRecord, EncodedRowGroup, ObjectWriter, Publication, RowGroupEncoder,
     Sha256Digest, Source, StagedObject, TableTotals, footer_metadata,
 };
 use costlake_transform::blob::DEFAULT_CHUNK_BYTES;
+use costlake_transform::header::Binding;
 use costlake_transform::rollup::{Partial, Rollup};
 use costlake_transform::{BlobOptions, BlobReader, BlobSummary, Chunk, quarantine_batch};
 use futures::stream::{FuturesOrdered, StreamExt};
@@ -98,8 +100,10 @@ pub(crate) struct ReportAccount {
     pub blobs: Vec<BlobRecord>,
     /// The sums of each rollup over this report.
     pub rollups: Vec<Rollup>,
-    /// Source columns without a canonical one.
+    /// Source columns that neither the table nor the layout of the files knows.
     pub unknown_columns: Vec<String>,
+    /// How the first file that departs from its layout does, if any does.
+    pub departure: Option<String>,
     /// What the rows say about period and scope.
     pub facts: RowFacts,
     /// What was passed over in the files: lines before a header, a second byte-order mark.
@@ -189,6 +193,7 @@ impl Engine {
             blobs: Vec::new(),
             rollups: self.definitions.iter().map(|d| Rollup::new(Arc::clone(d))).collect(),
             unknown_columns: BTreeSet::new(),
+            departure: None,
             facts: RowFacts::default(),
             notes: Vec::new(),
             first_fault: None,
@@ -264,14 +269,13 @@ struct BlobEnd {
     name: String,
     sha256: Sha256Digest,
     summary: BlobSummary,
-    unknown_columns: Vec<String>,
     rows_expected: Option<u64>,
 }
 
 /// Reads blob after blob and cuts them into chunks, until done or nobody listens.
 fn cut_blobs(report: Report, cuts: &mpsc::Sender<Result<Cut, Error>>) {
     for (ordinal, blob) in report.blobs.into_iter().enumerate() {
-        let result = cut_blob(ordinal, blob, report.currency.clone(), cuts);
+        let result = cut_blob(ordinal, blob, report.metric, report.currency.clone(), cuts);
         match result {
             Ok(()) => {}
             Err(error) => {
@@ -285,6 +289,7 @@ fn cut_blobs(report: Report, cuts: &mpsc::Sender<Result<Cut, Error>>) {
 fn cut_blob(
     ordinal: usize,
     blob: Blob,
+    metric: Metric,
     currency: Option<String>,
     cuts: &mpsc::Sender<Result<Cut, Error>>,
 ) -> Result<(), Error> {
@@ -293,6 +298,7 @@ fn cut_blob(
     let mut source = (blob.open)()?;
     let mut reader = BlobReader::new(BlobOptions {
         ordinal: i32::try_from(ordinal).unwrap_or(i32::MAX),
+        metric,
         currency,
         chunk_bytes: DEFAULT_CHUNK_BYTES,
     });
@@ -315,13 +321,10 @@ fn cut_blob(
     }
     let (chunks, summary) = reader.finish().map_err(refused)?;
     chunks.into_iter().try_for_each(send)?;
-    let unknown = summary.binding.iter().flat_map(|binding| &binding.unknown);
-    let unknown_columns = unknown.map(|column| column.header.clone()).collect();
     let end = BlobEnd {
         name: blob.name,
         sha256: Sha256Digest::from(<[u8; 32]>::from(hasher.finalize())),
         summary,
-        unknown_columns,
         rows_expected: blob.rows,
     };
     cuts.blocking_send(Ok(Cut::End(end))).map_err(|_| Error::Interrupted)
@@ -399,6 +402,7 @@ struct Staging<'a> {
     blobs: Vec<BlobRecord>,
     rollups: Vec<Rollup>,
     unknown_columns: BTreeSet<String>,
+    departure: Option<String>,
     facts: RowFacts,
     notes: Vec<String>,
     first_fault: Option<String>,
@@ -434,20 +438,17 @@ impl Staging<'_> {
     }
 
     fn end_blob(&mut self, end: BlobEnd) -> Result<(), Error> {
-        let mut ledger = std::mem::take(&mut self.blob);
-        // Header, byte-order mark and trailing blank lines belong to no chunk.
-        ledger.bytes = end.summary.bytes;
-        ledger.blank_lines = end.summary.blank_lines;
-        let problem = if ledger.records != end.summary.records {
-            Some(format!("{} records were cut, {} decoded", end.summary.records, ledger.records))
-        } else {
-            end.rows_expected
-                .filter(|rows| *rows != ledger.records)
-                .map(|rows| format!("it has {} rows, its manifest says {rows}", ledger.records))
-        };
-        if let Some(problem) = problem {
+        let summary = &end.summary;
+        if let Some(problem) = self.unaccounted(summary, end.rows_expected) {
             return Err(Error::Damaged { file: end.name, problem });
         }
+        let mut ledger = std::mem::take(&mut self.blob);
+        ledger
+            .check()
+            .map_err(|source| Error::Conservation { report: end.name.clone(), source })?;
+        // Header, byte-order mark and trailing blank lines belong to no chunk.
+        ledger.bytes = summary.bytes;
+        ledger.blank_lines = summary.blank_lines;
         let twin = self.blobs.iter().find(|other| other.sha256 == end.sha256 && ledger.records > 0);
         if let Some(twin) = twin {
             return Err(Error::Damaged {
@@ -466,8 +467,39 @@ impl Staging<'_> {
             records: ledger.records,
             published: ledger.published.rows,
             quarantined: ledger.quarantined.rows,
+            account: summary.binding.as_ref().map(|binding| {
+                let (layout, columns) = (binding.fingerprint.to_string(), binding.headers.clone());
+                BlobAccount::of_ledger(layout, columns, &ledger)
+            }),
         });
-        self.unknown_columns.extend(end.unknown_columns);
+        self.note(&end);
+        self.ledger.merge(&ledger);
+        Ok(())
+    }
+
+    /// What of a blob is not accounted for, if anything (`reliability.md`, I1 and I2).
+    fn unaccounted(&self, summary: &BlobSummary, rows_expected: Option<u64>) -> Option<String> {
+        let (records, bytes) = (self.blob.records, self.blob.bytes);
+        let accounted = summary.head_bytes + bytes + summary.tail_bytes;
+        if records != summary.records {
+            Some(format!("{} records were cut, {records} decoded", summary.records))
+        } else if accounted != summary.bytes {
+            Some(format!("{} bytes were read, {accounted} accounted for", summary.bytes))
+        } else {
+            let rows = rows_expected.filter(|rows| *rows != records)?;
+            Some(format!("it has {records} rows, its manifest says {rows}"))
+        }
+    }
+
+    /// Notes what is odd about a blob.
+    fn note(&mut self, end: &BlobEnd) {
+        if let Some(binding) = &end.summary.binding {
+            self.unknown_columns.extend(binding.unknown_columns().map(str::to_owned));
+            let departure = binding.fingerprint.departure();
+            let departure = departure.map(|departure| format!("{}: {departure}", end.name));
+            self.departure = self.departure.take().or(departure);
+            self.note_other_columns(&end.name, binding);
+        }
         if end.summary.title_lines > 0 {
             let lines = end.summary.title_lines;
             self.notes.push(format!("{}: {lines} lines before the header", end.name));
@@ -475,8 +507,22 @@ impl Staging<'_> {
         if end.summary.has_second_mark {
             self.notes.push(format!("{}: a second byte-order mark behind the header", end.name));
         }
-        self.ledger.merge(&ledger);
-        Ok(())
+    }
+
+    /// Blobs of one report may have their columns in different orders, but have the same ones as a rule.
+    fn note_other_columns(&mut self, name: &str, binding: &Binding) {
+        let keys = |headers: &[String]| -> BTreeSet<String> {
+            headers.iter().map(|header| header_key(header)).collect()
+        };
+        let first = self.blobs.first().and_then(|blob| blob.account.as_ref());
+        let Some(first) = first.map(|account| keys(&account.columns)) else { return };
+        let own = keys(&binding.headers);
+        let differing: Vec<&str> = own.symmetric_difference(&first).map(String::as_str).collect();
+        if !differing.is_empty() {
+            let differing = differing.join(", ");
+            self.notes
+                .push(format!("{name}: its columns are not those of the first file: {differing}"));
+        }
     }
 
     async fn finish(self, name: &str, metric: Metric, limits: Limits) -> Result<Ingested, Error> {
@@ -506,6 +552,7 @@ impl Staging<'_> {
             blobs: self.blobs,
             rollups: self.rollups,
             unknown_columns: self.unknown_columns.into_iter().collect(),
+            departure: self.departure,
             facts: self.facts,
             notes: self.notes,
             first_fault: self.first_fault,

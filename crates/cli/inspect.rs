@@ -6,7 +6,7 @@ use arrow::datatypes::Schema;
 use chrono::{SecondsFormat, Utc};
 use comfy_table::{CellAlignment, Table, presets};
 use costlake_model::columns::{self, SOURCE_COLUMNS};
-use costlake_model::{BillingPeriod, ExactSum, Partition, Table as LakeTable};
+use costlake_model::{BillingPeriod, ExactSum, Metric, Partition, Table as LakeTable};
 use costlake_sink::{CheckedObject, Lake, PartitionStatus};
 use costlake_transform::header::Binding;
 use costlake_transform::{BlobOptions, BlobReader};
@@ -259,16 +259,15 @@ fn schema_rows(schema: &Schema) -> Vec<Row> {
 
 fn file_columns(path: &Path, currency: Option<String>) -> Result<Columns, Error> {
     let binding = read_binding(path, currency)?;
-    let generation = binding.generation;
-    let version = generation.version.map_or_else(String::new, |version| format!(" {version}"));
     let missing = SOURCE_COLUMNS.len() - binding.columns.len();
     Ok(Columns {
         title: format!(
-            "{}: layout {}{version}; {} columns bound, {} kept as extra, {missing} of the table missing",
+            "{}: layout {}; {} columns bound, {} kept as extra, {missing} of the table missing{}",
             path.display(),
-            generation.kind,
+            binding.fingerprint,
             binding.columns.len(),
-            binding.unknown.len()
+            binding.extra.len(),
+            binding.fingerprint.departure().map_or_else(String::new, |text| format!("\n{text}"))
         ),
         rows: binding_rows(&binding),
     })
@@ -289,11 +288,13 @@ fn binding_rows(binding: &Binding) -> Vec<Row> {
         let column_type = format!("{:?}", column.column_type).to_lowercase();
         rows.push((bound.field, row(Some(bound.field), &bound.header, column.name, column_type)));
     }
-    for unknown in &binding.unknown {
-        rows.push((
-            unknown.field,
-            row(Some(unknown.field), &unknown.header, "extra", "text".to_owned()),
-        ));
+    let others =
+        [(&binding.extra, "extra", "text"), (&binding.other_metric, OTHER_METRIC, "decimal")];
+    for (columns, name, column_type) in others {
+        for column in columns {
+            let row = row(Some(column.field), &column.header, name, column_type.to_owned());
+            rows.push((column.field, row));
+        }
     }
     rows.sort_by_key(|(field, _)| *field);
     let bound = |at: usize| binding.columns.iter().any(|bound| bound.column == at);
@@ -302,10 +303,18 @@ fn binding_rows(binding: &Binding) -> Vec<Row> {
     rows.into_iter().map(|(_, row)| row).chain(missing).collect()
 }
 
+/// Where the costs of a FOCUS file go that are not those of its actual rows.
+const OTHER_METRIC: &str = "(of metric amortized)";
+
 fn read_binding(path: &Path, currency: Option<String>) -> Result<Binding, Error> {
     let refused = |source| Error::Refused { file: path.display().to_string(), source };
     let mut source = inputs::open(&InputFile::plain(path))?;
-    let mut reader = BlobReader::new(BlobOptions { ordinal: 0, currency, chunk_bytes: 1 << 20 });
+    let mut reader = BlobReader::new(BlobOptions {
+        ordinal: 0,
+        metric: Metric::Actual,
+        currency,
+        chunk_bytes: 1 << 20,
+    });
     let mut buffer = vec![0; 1 << 16];
     loop {
         let length = source.read(&mut buffer).map_err(|source| Error::File {

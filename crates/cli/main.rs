@@ -3,6 +3,7 @@
 mod archive;
 mod args;
 mod config;
+mod contract;
 mod convert;
 mod error;
 mod exit;

@@ -14,6 +14,7 @@ use costlake_sink::{
 use costlake_transform::rollup::{Partial, Rollup};
 use futures::TryStreamExt;
 
+use crate::contract::{Columns, Contract};
 use crate::error::Error;
 use crate::ingest::{Ingested, ReportAccount};
 use crate::lifecycle::PuttingInPlace;
@@ -31,6 +32,8 @@ pub(crate) struct Publisher<'a> {
     pub now: DateTime<Utc>,
     /// How blobs become a source.
     pub source: fn(Vec<BlobRecord>) -> Source,
+    /// What becomes of a report whose columns have changed.
+    pub contract: Contract,
     /// Held while a month is put in place.
     pub putting: &'a PuttingInPlace,
 }
@@ -48,6 +51,7 @@ struct ReadyReport {
     line_items: ReadyObject,
     quarantine: Option<ReadyObject>,
     facts: ObjectFacts,
+    columns: Columns,
     report: ReportAccount,
 }
 
@@ -55,6 +59,7 @@ struct ReadyReport {
 struct Audited {
     line_items: AuditedObject,
     quarantine: Option<AuditedObject>,
+    columns: Columns,
     report: ReportAccount,
 }
 
@@ -81,7 +86,8 @@ impl Publisher<'_> {
         for report in reports {
             check_month(&report.account, period, scope)?;
             check_rollups(&report.account)?;
-            audited.push(self.audit(report).await?);
+            let columns = self.check_columns(&report.account, period, scope).await?;
+            audited.push(self.audit(report, columns).await?);
         }
         let mut rollups = Vec::new();
         for month in self.merge_rollups(period, scope, &mut audited).await? {
@@ -151,7 +157,21 @@ impl Publisher<'_> {
         }
     }
 
-    async fn audit(&self, report: Ingested) -> Result<Audited, Error> {
+    /// Holds the columns of a report to the contract.
+    async fn check_columns(
+        &self,
+        report: &ReportAccount,
+        period: BillingPeriod,
+        scope: &ScopeSlug,
+    ) -> Result<Columns, Error> {
+        let metric = report.metric;
+        let columns = Columns::of_report(self.lake, metric, period, scope, &report.blobs).await?;
+        let name = format!("{metric} costs of {scope} for {period}");
+        columns.hold_to(self.contract, &name, report.departure.as_deref())?;
+        Ok(columns)
+    }
+
+    async fn audit(&self, report: Ingested, columns: Columns) -> Result<Audited, Error> {
         let Ingested { staged, quarantine, account } = report;
         let ledger = &account.ledger;
         let line_items =
@@ -164,7 +184,7 @@ impl Publisher<'_> {
             }
             None => None,
         };
-        Ok(Audited { line_items, quarantine, report: account })
+        Ok(Audited { line_items, quarantine, columns, report: account })
     }
 
     async fn ready_report(
@@ -173,7 +193,7 @@ impl Publisher<'_> {
         scope: &ScopeSlug,
         audited: Audited,
     ) -> Result<ReadyReport, Error> {
-        let Audited { line_items, quarantine, report } = audited;
+        let Audited { line_items, quarantine, columns, report } = audited;
         let account = |table| {
             let metric = Some(report.metric);
             let partition = Partition { table, metric, period, scope: scope.clone() };
@@ -197,7 +217,7 @@ impl Publisher<'_> {
             }
             None => None,
         };
-        Ok(ReadyReport { line_items, quarantine, facts, report })
+        Ok(ReadyReport { line_items, quarantine, facts, columns, report })
     }
 
     async fn put_report(
@@ -206,7 +226,7 @@ impl Publisher<'_> {
         scope: &ScopeSlug,
         ready: ReadyReport,
     ) -> Result<ReportResult, Error> {
-        let ReadyReport { line_items, quarantine, facts, report } = ready;
+        let ReadyReport { line_items, quarantine, facts, columns, report } = ready;
         let partition = |table| {
             let metric = Some(report.metric);
             Partition { table, metric, period, scope: scope.clone() }
@@ -222,6 +242,8 @@ impl Publisher<'_> {
             path: partition(Table::LineItems).data_path(),
             object: facts,
             ledger: report.ledger,
+            change: columns.change().filter(|_| self.contract != Contract::Evolve),
+            columns,
             unknown_columns: report.unknown_columns,
             notes: report.notes,
             first_fault: report.first_fault,

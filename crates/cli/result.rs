@@ -11,6 +11,7 @@ use costlake_model::{BillingPeriod, ExactSum, Metric, ScopeSlug};
 use costlake_sink::ObjectFacts;
 use serde_json::{Map, Value, json};
 
+use crate::contract::Columns;
 use crate::output::{self, Row, Show};
 
 /// What a run did.
@@ -57,7 +58,11 @@ pub(crate) struct ReportResult {
     pub object: ObjectFacts,
     /// The account.
     pub ledger: Ledger,
-    /// Source columns without a canonical one.
+    /// The columns of its files, against those of the last month.
+    pub columns: Columns,
+    /// How they changed, where that is to be told.
+    pub change: Option<String>,
+    /// Source columns that neither the table nor the layout of the files knows.
     pub unknown_columns: Vec<String>,
     /// What was passed over in the files.
     pub notes: Vec<String>,
@@ -164,6 +169,11 @@ impl RunResult {
         if !unknown.is_empty() {
             let unknown: Vec<&str> = unknown.into_iter().collect();
             lines.push(format!("Unknown columns, kept in `extra`: {}", unknown.join(", ")));
+        }
+        for (month, report) in self.reports() {
+            let name = format!("{} {} {}", month.scope, month.period, report.metric);
+            let change = report.change.iter();
+            lines.extend(change.map(|c| format!("Warning: {name}: {}", output::printable(c))));
         }
         let notes = self.reports().flat_map(|(_, report)| &report.notes);
         lines.extend(notes.map(|note| format!("Note: {}", output::printable(note))));
@@ -342,6 +352,7 @@ impl ReportResult {
             "last_date": ledger.last_date.map(|date| date.to_string()),
             "cost": cost,
             "decimals": totals,
+            "columns": self.columns.to_json(),
             "unknown_columns": self.unknown_columns,
             "notes": self.notes,
             "first_fault": self.first_fault,

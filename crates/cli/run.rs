@@ -57,6 +57,7 @@ pub(crate) async fn run(
             definitions: engine.definitions(),
             now: started_at,
             source: Source::CostDetails,
+            contract: args.work.contract,
             putting,
         };
         Ok(publish_months(&client, &engine, &publisher, &plan).await)

@@ -1,14 +1,25 @@
 //! Header spellings to canonical columns (`header-aliases.csv`, `cost-data.md` section 4).
 //!
 //! A header is compared without case, blanks, dashes and underscores. Most headers then equal their
-//! canonical name (`MeterCategory`, `Meter Category`, `meter_category`); the table holds the others.
+//! canonical name (`MeterCategory`, `Meter Category`, `meter_category`); the tables hold the others, one
+//! for Azure's own files and one for FOCUS, where some names mean something else.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::columns::SOURCE_COLUMNS;
+use crate::metric::Metric;
 
-/// Spellings that differ from the canonical name by more than case and separators.
+/// Whose names the header of a file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// Azure's own.
+    Native,
+    /// Those of the FOCUS specification and of Microsoft's additions to it.
+    Focus,
+}
+
+/// Spellings of Azure's own files that differ from the canonical name by more than case and separators.
 const ALIASES: [(&str, &str); 36] = [
     ("invoicesectionname", "department_name"),
     ("invoicesection", "department_name"),
@@ -48,6 +59,81 @@ const ALIASES: [(&str, &str); 36] = [
     ("purchasingsubscriptionguid", "subscription_id"),
 ];
 
+/// Names of FOCUS files that differ from the canonical name by more than case and separators
+/// (`cost-data.md`, 9). The costs are not among them: see [`focus_costs`].
+const FOCUS_ALIASES: [(&str, &str); 62] = [
+    ("chargecategory", "charge_type"),
+    ("chargeclass", "focus_charge_class"),
+    ("chargedescription", "product_name"),
+    ("chargefrequency", "frequency"),
+    ("chargeperiodstart", "charge_date"),
+    ("commitmentdiscountid", "benefit_id"),
+    ("commitmentdiscountname", "benefit_name"),
+    ("contractedunitprice", "unit_price"),
+    ("listunitprice", "retail_price"),
+    ("pricingcategory", "pricing_model"),
+    ("pricingquantity", "quantity"),
+    ("pricingunit", "unit_of_measure"),
+    ("providername", "provider"),
+    ("region", "resource_location"),
+    ("regionid", "resource_location_normalized"),
+    ("regionname", "resource_location"),
+    ("skuid", "product_id"),
+    ("skumeter", "meter_name"),
+    ("skupricedetails", "additional_info"),
+    ("subaccountid", "subscription_id"),
+    ("subaccountname", "subscription_name"),
+    ("usagequantity", "consumed_quantity"),
+    ("usageunit", "consumed_unit"),
+    ("xaccountid", "account_id"),
+    ("xaccountname", "account_name"),
+    ("xaccountownerid", "account_owner"),
+    ("xbillingaccountid", "billing_account_id"),
+    ("xbillingaccountname", "billing_account_name"),
+    ("xbillingexchangerate", "exchange_rate"),
+    ("xbillingexchangeratedate", "exchange_rate_date"),
+    ("xbillingprofileid", "billing_profile_id"),
+    ("xbillingprofilename", "billing_profile_name"),
+    ("xcostallocationrulename", "cost_allocation_rule_name"),
+    ("xcostcenter", "cost_center"),
+    ("xeffectiveunitprice", "effective_price"),
+    ("xinvoiceid", "invoice_id"),
+    ("xinvoicesectionid", "department_id"),
+    ("xinvoicesectionname", "department_name"),
+    ("xondemandcost", "contracted_cost"),
+    ("xondemandunitprice", "unit_price"),
+    ("xpricingcurrency", "pricing_currency"),
+    ("xpricingunitdescription", "unit_of_measure"),
+    ("xpublishercategory", "publisher_type"),
+    ("xpublisherid", "publisher_id"),
+    ("xresourcegroupname", "resource_group"),
+    ("xresourcetype", "resource_type"),
+    ("xserviceperiodend", "service_period_end"),
+    ("xserviceperiodstart", "service_period_start"),
+    ("xskudetails", "additional_info"),
+    ("xskuiscrediteligible", "is_azure_credit_eligible"),
+    ("xskumetercategory", "meter_category"),
+    ("xskumeterid", "meter_id"),
+    ("xskumetername", "meter_name"),
+    ("xskumetersubcategory", "meter_subcategory"),
+    ("xskuofferid", "offer_id"),
+    ("xskuorderid", "product_order_id"),
+    ("xskuordername", "product_order_name"),
+    ("xskupartnumber", "part_number"),
+    ("xskuplanname", "plan_name"),
+    ("xskuregion", "meter_region"),
+    ("xskuservicefamily", "service_family"),
+    ("xskuterm", "term"),
+];
+
+/// The headers of FOCUS files that show a metric: its cost, and its cost in US dollars.
+pub fn focus_costs(metric: Metric) -> [(&'static str, &'static str); 2] {
+    match metric {
+        Metric::Actual => [("billedcost", "cost"), ("xbilledcostinusd", "cost_in_usd")],
+        Metric::Amortized => [("effectivecost", "cost"), ("xeffectivecostinusd", "cost_in_usd")],
+    }
+}
+
 /// Two headers of one file that mean the same column, and which of them is it.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownPair {
@@ -61,36 +147,35 @@ pub struct KnownPair {
     pub other_goes_to: Option<&'static str>,
 }
 
+const fn pair(
+    canonical: &'static str,
+    preferred: &'static str,
+    other: &'static str,
+    other_goes_to: Option<&'static str>,
+) -> KnownPair {
+    KnownPair { canonical, preferred, other, other_goes_to }
+}
+
 /// The pairs that real layouts have; any other two headers for one column refuse the file.
-pub const KNOWN_PAIRS: [KnownPair; 4] = [
+const NATIVE_PAIRS: [KnownPair; 4] = [
     // EA usage v3: `SubscriptionId` is an old number there.
-    KnownPair {
-        canonical: "subscription_id",
-        preferred: "subscriptionguid",
-        other: "subscriptionid",
-        other_goes_to: None,
-    },
+    pair("subscription_id", "subscriptionguid", "subscriptionid", None),
     // EA usage v3 names the meter twice.
-    KnownPair {
-        canonical: "meter_id",
-        preferred: "meterid",
-        other: "resourceguid",
-        other_goes_to: None,
-    },
+    pair("meter_id", "meterid", "resourceguid", None),
     // MCA and EA usage v3: `location` is the normalised one.
-    KnownPair {
-        canonical: "resource_location",
-        preferred: "resourcelocation",
-        other: "location",
-        other_goes_to: Some("resource_location_normalized"),
-    },
+    pair("resource_location", "resourcelocation", "location", Some("resource_location_normalized")),
     // MCA 2019: `InstanceName` holds the resource id, unless there is one beside it.
-    KnownPair {
-        canonical: "resource_id",
-        preferred: "resourceid",
-        other: "instancename",
-        other_goes_to: None,
-    },
+    pair("resource_id", "resourceid", "instancename", None),
+];
+
+/// Of these, Microsoft's addition holds what Azure's own files have; the FOCUS name a path, a display
+/// name or another unit.
+const FOCUS_PAIRS: [KnownPair; 5] = [
+    pair("billing_account_id", "xbillingaccountid", "billingaccountid", None),
+    pair("billing_account_name", "xbillingaccountname", "billingaccountname", None),
+    pair("resource_type", "xresourcetype", "resourcetype", None),
+    pair("unit_of_measure", "xpricingunitdescription", "pricingunit", None),
+    pair("additional_info", "xskudetails", "skupricedetails", None),
 ];
 
 /// Returns the form in which headers are compared: lower case, without blanks, dashes, underscores.
@@ -102,14 +187,41 @@ pub fn header_key(header: &str) -> String {
         .collect()
 }
 
-/// Returns the canonical column that a header names, if any.
-pub fn canonical_of(header: &str) -> Option<&'static str> {
-    static BY_KEY: LazyLock<BTreeMap<String, &'static str>> = LazyLock::new(|| {
-        let own = SOURCE_COLUMNS.iter().map(|column| (header_key(column.name), column.name));
-        let aliases = ALIASES.iter().map(|(alias, name)| ((*alias).to_owned(), *name));
-        own.chain(aliases).collect()
-    });
-    BY_KEY.get(&header_key(header)).copied()
+type Table = BTreeMap<String, &'static str>;
+
+fn table(aliases: &[(&str, &'static str)]) -> Table {
+    let own = SOURCE_COLUMNS.iter().map(|column| (header_key(column.name), column.name));
+    let aliases = aliases.iter().map(|(alias, name)| ((*alias).to_owned(), *name));
+    own.chain(aliases).collect()
+}
+
+impl Naming {
+    /// Returns whose names a header has. Costs beside the start of a charge period are FOCUS.
+    pub fn of(headers: &[String]) -> Self {
+        let has = |key: &str| headers.iter().any(|header| header_key(header) == key);
+        let is_focus = has("chargeperiodstart") && (has("billedcost") || has("effectivecost"));
+        if is_focus { Self::Focus } else { Self::Native }
+    }
+
+    /// Returns the canonical column that a header names, if any; the costs of FOCUS files do not, for
+    /// they depend on the metric.
+    pub fn canonical_of(self, header: &str) -> Option<&'static str> {
+        static NATIVE: LazyLock<Table> = LazyLock::new(|| table(&ALIASES));
+        static FOCUS: LazyLock<Table> = LazyLock::new(|| table(&FOCUS_ALIASES));
+        let table = match self {
+            Self::Native => &NATIVE,
+            Self::Focus => &FOCUS,
+        };
+        table.get(&header_key(header)).copied()
+    }
+
+    /// The pairs of headers that may stand in one file although they mean the same column.
+    pub fn known_pairs(self) -> &'static [KnownPair] {
+        match self {
+            Self::Native => &NATIVE_PAIRS,
+            Self::Focus => &FOCUS_PAIRS,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -119,11 +231,12 @@ mod tests {
 
     #[test]
     fn aliases_name_columns_that_exist() {
-        for (alias, canonical) in ALIASES {
+        let costs = Metric::ALL.into_iter().flat_map(focus_costs);
+        for (alias, canonical) in ALIASES.into_iter().chain(FOCUS_ALIASES).chain(costs) {
             assert!(source_position(canonical).is_some(), "{alias}");
             assert_eq!(header_key(alias), alias);
         }
-        for pair in KNOWN_PAIRS {
+        for pair in NATIVE_PAIRS.iter().chain(&FOCUS_PAIRS) {
             assert!(source_position(pair.canonical).is_some());
         }
     }
@@ -139,10 +252,20 @@ mod tests {
             ("ConsumedQuantity", Some("consumed_quantity")),
             ("PayGPrice", Some("retail_price")),
             ("IsAzureCreditEligible", Some("is_azure_credit_eligible")),
+            ("UsageQuantity", Some("quantity")),
             ("StoreServiceIdentifier", None),
             ("", None),
         ] {
-            assert_eq!(canonical_of(header), canonical, "{header}");
+            assert_eq!(Naming::Native.canonical_of(header), canonical, "{header}");
+        }
+        for (header, canonical) in [
+            ("x_InvoiceSectionName", Some("department_name")),
+            ("UsageQuantity", Some("consumed_quantity")),
+            ("ServiceCategory", Some("service_category")),
+            ("BilledCost", None),
+            ("CostInBillingCurrency", None),
+        ] {
+            assert_eq!(Naming::Focus.canonical_of(header), canonical, "{header}");
         }
     }
 }

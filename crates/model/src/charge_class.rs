@@ -10,6 +10,17 @@
 //!
 //! A publisher type of Marketplace decides before all others. What no rule knows is
 //! [`ChargeClass::Other`]: counted and shown, never dropped.
+//!
+//! FOCUS says the same in other words (`cost-data.md`, 9), which are put into Azure's first:
+//!
+//! | FOCUS | Azure |
+//! |---|---|
+//! | ChargeCategory Usage with CommitmentDiscountStatus Unused | UnusedBenefit |
+//! | ChargeCategory Purchase with ChargeClass Correction | Refund |
+//! | ChargeCategory Adjustment | RoundingAdjustment |
+//! | PricingCategory Standard, Dynamic, Committed | OnDemand, Spot, by CommitmentDiscountType or -Id |
+//! | a Purchase with PricingCategory Standard | by CommitmentDiscountType or -Id |
+//! | x_PublisherCategory Vendor | Marketplace |
 
 use std::fmt;
 
@@ -65,6 +76,12 @@ pub struct ChargeFacts<'a> {
     pub benefit_id: &'a str,
     /// Whether `ReservationId` is filled.
     pub has_reservation_id: bool,
+    /// `ChargeClass` of FOCUS: Correction or nothing.
+    pub correction: &'a str,
+    /// `CommitmentDiscountType` of FOCUS.
+    pub commitment_type: &'a str,
+    /// `CommitmentDiscountStatus` of FOCUS: Used, Unused or nothing.
+    pub commitment_status: &'a str,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -138,11 +155,11 @@ impl ChargeClass {
 
     /// Returns the class of a charge. Case and blanks of the values do not matter.
     pub fn of(facts: &ChargeFacts<'_>) -> Self {
-        let charge_type = facts.charge_type.map_or_else(|| "usage".to_owned(), plain);
-        if plain(facts.publisher_type) == "marketplace" {
+        let charge_type = facts.charge_type();
+        if matches!(plain(facts.publisher_type).as_str(), "marketplace" | "vendor") {
             return Self::of_marketplace(&charge_type);
         }
-        let commitment = facts.commitment();
+        let commitment = facts.commitment(&charge_type);
         match (charge_type.as_str(), commitment) {
             ("usage", Commitment::None) => Self::OnDemandUsage,
             ("usage", Commitment::Spot) => Self::SpotUsage,
@@ -179,19 +196,41 @@ impl ChargeClass {
 }
 
 impl ChargeFacts<'_> {
+    /// The charge type in Azure's words.
+    fn charge_type(&self) -> String {
+        let charge_type = self.charge_type.map_or_else(|| "usage".to_owned(), plain);
+        match charge_type.as_str() {
+            "usage" if plain(self.commitment_status) == "unused" => "unusedbenefit".to_owned(),
+            "purchase" if plain(self.correction) == "correction" => "refund".to_owned(),
+            "adjustment" => "roundingadjustment".to_owned(),
+            _ => charge_type,
+        }
+    }
+
     /// The pricing model where it is given; in old files it is empty and the benefit decides.
-    fn commitment(&self) -> Commitment {
+    fn commitment(&self, charge_type: &str) -> Commitment {
         match plain(self.pricing_model).as_str() {
             "ondemand" => Commitment::None,
-            "spot" => Commitment::Spot,
+            "spot" | "dynamic" => Commitment::Spot,
             "reservation" => Commitment::Reservation,
             "savingsplan" => Commitment::SavingsPlan,
-            "" => self.commitment_of_benefit(),
+            // What is bought at a standard price may be a commitment; what is used at it is not.
+            "standard" if !matches!(charge_type, "purchase" | "refund") => Commitment::None,
+            "committed" => match self.commitment_of_benefit() {
+                Commitment::None => Commitment::Unknown,
+                known => known,
+            },
+            "" | "standard" => self.commitment_of_benefit(),
             _ => Commitment::Unknown,
         }
     }
 
     fn commitment_of_benefit(&self) -> Commitment {
+        match plain(self.commitment_type).as_str() {
+            "reservation" => return Commitment::Reservation,
+            "savingsplan" => return Commitment::SavingsPlan,
+            _ => {}
+        }
         let benefit_id = self.benefit_id.to_ascii_lowercase();
         if benefit_id.contains("/microsoft.billingbenefits/") {
             Commitment::SavingsPlan
@@ -258,8 +297,50 @@ mod tests {
                 pricing_model,
                 publisher_type,
                 benefit_id,
-                has_reservation_id: false,
+                ..ChargeFacts::default()
             };
+            assert_eq!(ChargeClass::of(&facts), expected, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_focus_give_the_same_classes() {
+        let savings_plan = "/providers/Microsoft.BillingBenefits/savingsPlanOrders/1";
+        let reservation = "/providers/microsoft.capacity/reservationOrders/1";
+        let row = |charge_type, pricing_model, benefit_id| ChargeFacts {
+            charge_type: Some(charge_type),
+            pricing_model,
+            publisher_type: "Cloud Provider",
+            benefit_id,
+            ..ChargeFacts::default()
+        };
+        let usage = |pricing_model, benefit_id| row("Usage", pricing_model, benefit_id);
+        let purchase = |pricing_model, benefit_id| row("Purchase", pricing_model, benefit_id);
+        let unused = |facts| ChargeFacts { commitment_status: "Unused", ..facts };
+        let corrected = |facts| ChargeFacts { correction: "Correction", ..facts };
+        let by_type = ChargeFacts { commitment_type: "Savings Plan", ..usage("Committed", "id") };
+        let vendor = |facts| ChargeFacts { publisher_type: "Vendor", ..facts };
+        for (facts, expected) in [
+            (usage("Standard", ""), ChargeClass::OnDemandUsage),
+            (usage("Dynamic", ""), ChargeClass::SpotUsage),
+            (usage("Committed", reservation), ChargeClass::ReservationUsage),
+            (usage("Committed", savings_plan), ChargeClass::SavingsPlanUsage),
+            (by_type, ChargeClass::SavingsPlanUsage),
+            (usage("Committed", "somebody's id"), ChargeClass::Other),
+            (unused(usage("Committed", reservation)), ChargeClass::UnusedReservation),
+            (unused(by_type), ChargeClass::UnusedSavingsPlan),
+            (purchase("Standard", reservation), ChargeClass::ReservationPurchase),
+            (purchase("Committed", savings_plan), ChargeClass::SavingsPlanPurchase),
+            (purchase("Standard", ""), ChargeClass::OtherPurchase),
+            (corrected(purchase("Standard", reservation)), ChargeClass::ReservationRefund),
+            (corrected(purchase("", "")), ChargeClass::Refund),
+            (corrected(usage("Standard", "")), ChargeClass::OnDemandUsage),
+            (vendor(usage("Standard", "")), ChargeClass::MarketplaceUsage),
+            (vendor(purchase("Standard", "")), ChargeClass::MarketplacePurchase),
+            (row("Adjustment", "", ""), ChargeClass::Rounding),
+            (row("Credit", "", ""), ChargeClass::TaxOrCredit),
+            (usage("Other", ""), ChargeClass::Other),
+        ] {
             assert_eq!(ChargeClass::of(&facts), expected, "{facts:?}");
         }
     }

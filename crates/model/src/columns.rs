@@ -62,7 +62,7 @@ const fn date(name: &'static str) -> Column {
 }
 
 /// The columns that come from the source, in the order of the table.
-pub const SOURCE_COLUMNS: [Column; 72] = [
+pub const SOURCE_COLUMNS: [Column; 81] = [
     column("charge_date", ColumnType::Date, Presence::Required),
     date("billing_period_start"),
     date("billing_period_end"),
@@ -89,6 +89,8 @@ pub const SOURCE_COLUMNS: [Column; 72] = [
     text("availability_zone"),
     text("consumed_service"),
     text("service_family"),
+    text("service_category"),
+    text("service_subcategory"),
     text("service_name"),
     text("service_tier"),
     text("service_info1"),
@@ -108,7 +110,9 @@ pub const SOURCE_COLUMNS: [Column; 72] = [
     text("publisher_type"),
     text("publisher_id"),
     text("publisher_name"),
+    text("reseller_mpn_id"),
     text("charge_type"),
+    text("focus_charge_class"),
     text("frequency"),
     text("pricing_model"),
     text("term"),
@@ -116,8 +120,11 @@ pub const SOURCE_COLUMNS: [Column; 72] = [
     text("reservation_name"),
     text("benefit_id"),
     text("benefit_name"),
+    text("commitment_discount_type"),
+    text("commitment_discount_status"),
     text("cost_allocation_rule_name"),
     text("unit_of_measure"),
+    text("consumed_unit"),
     decimal("quantity"),
     decimal("consumed_quantity"),
     decimal("effective_price"),
@@ -128,6 +135,8 @@ pub const SOURCE_COLUMNS: [Column; 72] = [
     text("pricing_currency"),
     decimal("cost_in_pricing_currency"),
     decimal("cost_in_usd"),
+    decimal("contracted_cost"),
+    decimal("list_cost"),
     decimal("exchange_rate"),
     date("exchange_rate_date"),
     column("is_azure_credit_eligible", ColumnType::Boolean, Presence::Optional),
@@ -145,9 +154,9 @@ pub mod added {
     pub const EXTRA: &str = "extra";
     /// The charge class.
     pub const CHARGE_CLASS: &str = "charge_class";
-    /// The kind of source file: `ea`, `ea-usage`, `mca`, `payg` or `other`.
+    /// The kind of source file: a name of [`crate::SourceKind`].
     pub const SOURCE_KIND: &str = "source_kind";
-    /// The version of the source layout, such as `2024-08-01`; null where no known one fits.
+    /// The version of the nearest known layout, such as `2024-08-01`; null where none is near.
     pub const SCHEMA_VERSION: &str = "schema_version";
     /// The ordinal of the blob within its report, from 0.
     pub const BLOB: &str = "blob";

@@ -8,15 +8,18 @@ pub mod billing_period;
 pub mod charge_class;
 pub mod columns;
 pub mod decimal;
+pub mod layouts;
 pub mod ledger;
 pub mod metric;
 pub mod partition;
+pub mod placeholders;
 pub mod rollup;
 pub mod scope;
 
 pub use billing_period::{BillingPeriod, TimePeriod};
 pub use charge_class::ChargeClass;
 pub use decimal::{ExactDecimal, ExactSum, NumberError, STORED_PRECISION, STORED_SCALE};
+pub use layouts::{Fingerprint, SourceKind};
 pub use metric::Metric;
 pub use partition::{Partition, Table};
 pub use scope::{Scope, ScopeSlug};

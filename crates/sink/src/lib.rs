@@ -46,8 +46,8 @@ pub use error::Error;
 pub use lake::Lake;
 pub use leftovers::DEFAULT_LEFTOVER_AGE;
 pub use manifest::{
-    BlobName, BlobRecord, Conservation, FORMAT_VERSION, InputObject, ObjectFacts, PartitionAccount,
-    PartitionManifest, Source,
+    BlobAccount, BlobName, BlobRecord, BlobSums, Conservation, FORMAT_VERSION, InputObject,
+    ObjectFacts, PartitionAccount, PartitionManifest, Source,
 };
 pub use object_writer::{ObjectWriter, StagedObject};
 pub use partition_path::{ParsePartitionError, parse_partition};

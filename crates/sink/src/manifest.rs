@@ -60,7 +60,7 @@ pub struct PartitionAccount {
     pub last_date: Option<NaiveDate>,
     /// The exact cost of the published rows, by billing currency.
     pub cost_by_currency: BTreeMap<String, ExactSum>,
-    /// Source columns without a canonical one.
+    /// Source columns that neither the table nor the layout of the files knows; they are in `extra`.
     pub unknown_columns: Vec<String>,
 }
 
@@ -92,6 +92,62 @@ pub struct BlobRecord {
     pub published: u64,
     /// Records that went to quarantine.
     pub quarantined: u64,
+    /// What it held; `None` in commit records, and in manifests of older versions.
+    pub account: Option<BlobAccount>,
+}
+
+/// What one blob held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlobAccount {
+    /// Its layout, such as `ea 2024-08-01`.
+    pub layout: String,
+    /// The names of its header, in the order of the file.
+    pub columns: Vec<String>,
+    /// The sums of its decimal columns, by canonical name.
+    pub decimals: BTreeMap<String, BlobSums>,
+    /// The first charge date of its published rows.
+    pub first_date: Option<NaiveDate>,
+    /// The last charge date of its published rows.
+    pub last_date: Option<NaiveDate>,
+    /// The exact cost of its published rows, by billing currency.
+    pub cost_by_currency: BTreeMap<String, ExactSum>,
+}
+
+/// What became of a decimal column of one blob (`reliability.md`, I3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlobSums {
+    /// The exact sum of the source texts.
+    pub source: ExactSum,
+    /// The sum of the stored amounts of published rows.
+    pub stored: ExactSum,
+    /// The exact sum of the source texts of quarantined rows.
+    pub quarantined: ExactSum,
+}
+
+impl BlobAccount {
+    /// Returns the account of a blob of that layout and header.
+    pub fn of_ledger(layout: String, columns: Vec<String>, ledger: &Ledger) -> Self {
+        let sums = |column: &'static str, source: &DecimalTotals| BlobSums {
+            source: source.exact,
+            stored: ledger.published.decimals.get(column).map_or(ExactSum::ZERO, |t| t.stored),
+            quarantined: ledger
+                .quarantined
+                .decimals
+                .get(column)
+                .map_or(ExactSum::ZERO, |t| t.exact),
+        };
+        let of_column = |(column, source): (&&'static str, &DecimalTotals)| {
+            ((*column).to_owned(), sums(column, source))
+        };
+        Self {
+            layout,
+            columns,
+            decimals: ledger.source.decimals.iter().map(of_column).collect(),
+            first_date: ledger.first_date,
+            last_date: ledger.last_date,
+            cost_by_currency: ledger.cost_by_currency.clone(),
+        }
+    }
 }
 
 /// The name of a blob or file. Never holds the query of a link, where its signature is.
@@ -182,6 +238,26 @@ impl PartitionAccount {
 }
 
 impl Source {
+    /// Its blobs, without their accounts.
+    pub(crate) fn without_accounts(&self) -> Self {
+        let short = |blobs: &[BlobRecord]| {
+            blobs.iter().map(|blob| BlobRecord { account: None, ..blob.clone() }).collect()
+        };
+        match self {
+            Self::CostDetails(blobs) => Self::CostDetails(short(blobs)),
+            Self::Files(blobs) => Self::Files(short(blobs)),
+            Self::Lake(inputs) => Self::Lake(inputs.clone()),
+        }
+    }
+
+    /// The blobs; rollups have none.
+    pub fn blobs(&self) -> &[BlobRecord] {
+        match self {
+            Self::CostDetails(blobs) | Self::Files(blobs) => blobs,
+            Self::Lake(_) => &[],
+        }
+    }
+
     /// The SHA-256 over the digests of the parts, in order.
     pub fn digest(&self) -> Sha256Digest {
         match self {

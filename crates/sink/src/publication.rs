@@ -321,7 +321,7 @@ fn committed(
         object: Some(manifest.object),
         published_by: manifest.run_id.clone(),
         previous: previous.map(|previous| previous.sha256),
-        source: Some(manifest.account.source.clone()),
+        source: Some(manifest.account.source.without_accounts()),
     }
 }
 

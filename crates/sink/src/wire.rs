@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::commit::{CommitRecord, CommittedPartition, OutcomeKind};
 use crate::error::Error;
 use crate::manifest::{
-    BlobName, BlobRecord, Conservation, FORMAT_VERSION, InputObject, ObjectFacts, PartitionAccount,
-    PartitionManifest, Source,
+    BlobAccount, BlobName, BlobRecord, BlobSums, Conservation, FORMAT_VERSION, InputObject,
+    ObjectFacts, PartitionAccount, PartitionManifest, Source,
 };
 use crate::partition_path::{parse_partition, partition_of_data_path};
 use crate::totals::TableTotals;
@@ -135,6 +135,25 @@ struct BlobJson {
     records: u64,
     published: u64,
     quarantined: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<BlobAccountJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BlobAccountJson {
+    layout: String,
+    columns: Vec<String>,
+    decimals: BTreeMap<String, BlobSumsJson>,
+    first_date: Option<String>,
+    last_date: Option<String>,
+    cost_by_currency: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BlobSumsJson {
+    source: String,
+    stored: String,
+    quarantined: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -239,7 +258,6 @@ fn time_text(time: DateTime<Utc>) -> String {
 impl From<&PartitionManifest> for ManifestJson {
     fn from(manifest: &PartitionManifest) -> Self {
         let account = &manifest.account;
-        let amount = |(currency, cost): (&String, &ExactSum)| (currency.clone(), cost.to_string());
         Self {
             format_version: FORMAT_VERSION,
             costlake_version: manifest.costlake_version.clone(),
@@ -253,7 +271,7 @@ impl From<&PartitionManifest> for ManifestJson {
             conservation: account.conservation.as_ref().map(ConservationJson::from),
             first_date: account.first_date.map(|date| date.to_string()),
             last_date: account.last_date.map(|date| date.to_string()),
-            cost_by_currency: account.cost_by_currency.iter().map(amount).collect(),
+            cost_by_currency: amounts_json(&account.cost_by_currency),
             unknown_columns: account.unknown_columns.clone(),
         }
     }
@@ -261,9 +279,6 @@ impl From<&PartitionManifest> for ManifestJson {
 
 impl ManifestJson {
     fn into_manifest(self, place: &Place<'_>) -> Result<PartitionManifest, Error> {
-        let amount = |(currency, cost): (String, String)| {
-            place.sum("cost_by_currency", &cost).map(|cost| (currency, cost))
-        };
         let partition = self.partition.to_partition(place)?;
         let account = PartitionAccount {
             report_id: self.report_id,
@@ -272,11 +287,7 @@ impl ManifestJson {
             conservation: self.conservation.map(|c| c.into_conservation(place)).transpose()?,
             first_date: place.date("first_date", self.first_date.as_deref())?,
             last_date: place.date("last_date", self.last_date.as_deref())?,
-            cost_by_currency: self
-                .cost_by_currency
-                .into_iter()
-                .map(amount)
-                .collect::<Result<_, _>>()?,
+            cost_by_currency: amounts_of_json(&self.cost_by_currency, place)?,
             unknown_columns: self.unknown_columns,
             partition,
         };
@@ -421,6 +432,7 @@ impl From<&BlobRecord> for BlobJson {
             records: blob.records,
             published: blob.published,
             quarantined: blob.quarantined,
+            account: blob.account.as_ref().map(BlobAccountJson::from),
         }
     }
 }
@@ -435,8 +447,65 @@ impl BlobJson {
             records: self.records,
             published: self.published,
             quarantined: self.quarantined,
+            account: self.account.as_ref().map(|account| account.to_account(place)).transpose()?,
         })
     }
+}
+
+impl From<&BlobAccount> for BlobAccountJson {
+    fn from(account: &BlobAccount) -> Self {
+        let sums = |(column, sums): (&String, &BlobSums)| {
+            let sums = BlobSumsJson {
+                source: sums.source.to_string(),
+                stored: sums.stored.to_string(),
+                quarantined: sums.quarantined.to_string(),
+            };
+            (column.clone(), sums)
+        };
+        Self {
+            layout: account.layout.clone(),
+            columns: account.columns.clone(),
+            decimals: account.decimals.iter().map(sums).collect(),
+            first_date: account.first_date.map(|date| date.to_string()),
+            last_date: account.last_date.map(|date| date.to_string()),
+            cost_by_currency: amounts_json(&account.cost_by_currency),
+        }
+    }
+}
+
+impl BlobAccountJson {
+    fn to_account(&self, place: &Place<'_>) -> Result<BlobAccount, Error> {
+        let sums = |(column, json): (&String, &BlobSumsJson)| {
+            let sums = BlobSums {
+                source: place.sum("source", &json.source)?,
+                stored: place.sum("stored", &json.stored)?,
+                quarantined: place.sum("quarantined", &json.quarantined)?,
+            };
+            Ok((column.clone(), sums))
+        };
+        Ok(BlobAccount {
+            layout: self.layout.clone(),
+            columns: self.columns.clone(),
+            decimals: self.decimals.iter().map(sums).collect::<Result<_, _>>()?,
+            first_date: place.date("first_date", self.first_date.as_deref())?,
+            last_date: place.date("last_date", self.last_date.as_deref())?,
+            cost_by_currency: amounts_of_json(&self.cost_by_currency, place)?,
+        })
+    }
+}
+
+fn amounts_json(amounts: &BTreeMap<String, ExactSum>) -> BTreeMap<String, String> {
+    amounts.iter().map(|(currency, amount)| (currency.clone(), amount.to_string())).collect()
+}
+
+fn amounts_of_json(
+    amounts: &BTreeMap<String, String>,
+    place: &Place<'_>,
+) -> Result<BTreeMap<String, ExactSum>, Error> {
+    let amount = |(currency, amount): (&String, &String)| {
+        place.sum("cost_by_currency", amount).map(|amount| (currency.clone(), amount))
+    };
+    amounts.iter().map(amount).collect()
 }
 
 impl From<&InputObject> for InputJson {

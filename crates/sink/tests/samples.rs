@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -5,13 +6,14 @@ use arrow::array::{
     RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Field, Int32Type};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use costlake_model::columns::line_item_schema;
 use costlake_model::ledger::{DecimalTally, DecimalTotals, Ledger, RowTotals};
-use costlake_model::{ExactDecimal, Metric, Partition, ScopeSlug, Table};
+use costlake_model::{ExactDecimal, ExactSum, Metric, Partition, ScopeSlug, Table};
 use costlake_sink::{
-    AuditedObject, BlobName, BlobRecord, Lake, ObjectFacts, Outcome, PartitionAccount, Publication,
-    RowGroupEncoder, Sha256Digest, Source, StagedObject, TableTotals, footer_metadata,
+    AuditedObject, BlobAccount, BlobName, BlobRecord, BlobSums, Lake, ObjectFacts, Outcome,
+    PartitionAccount, Publication, RowGroupEncoder, Sha256Digest, Source, StagedObject,
+    TableTotals, footer_metadata,
 };
 
 /// A lake in a new directory.
@@ -123,6 +125,14 @@ pub(crate) fn source() -> Source {
         records: 100,
         published: 100,
         quarantined: 0,
+        account: Some(BlobAccount {
+            layout: "ea 2024-08-01".to_owned(),
+            columns: vec!["Date".to_owned(), "Cost \"x\"".to_owned()],
+            decimals: BTreeMap::from([("cost".to_owned(), BlobSums::default())]),
+            first_date: NaiveDate::from_ymd_opt(2025, 7, 1),
+            last_date: None,
+            cost_by_currency: BTreeMap::from([("EUR".to_owned(), ExactSum::from_stored(1))]),
+        }),
     }])
 }
 

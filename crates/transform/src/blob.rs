@@ -3,10 +3,12 @@
 use std::mem;
 use std::sync::Arc;
 
+use costlake_model::Metric;
+
 use crate::csv;
 use crate::decode::DateFormats;
 use crate::error::{Error, printable};
-use crate::header::Binding;
+use crate::header::{Binding, Given};
 
 /// Bytes of a chunk by default. One chunk becomes one row group: about 20,000 rows of a real file.
 pub const DEFAULT_CHUNK_BYTES: usize = 16 << 20;
@@ -26,6 +28,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub struct BlobOptions {
     /// The ordinal of the blob within its report.
     pub ordinal: i32,
+    /// The view that is asked for: a FOCUS file shows both.
+    pub metric: Metric,
     /// The billing currency, for files that have no such column.
     pub currency: Option<String>,
     /// Bytes of a chunk. Part of the format: other chunks give other row groups.
@@ -55,6 +59,10 @@ pub struct BlobReader {
 pub struct BlobSummary {
     /// All its bytes.
     pub bytes: u64,
+    /// Bytes before the first record: byte-order marks, titles, the header, empty lines.
+    pub head_bytes: u64,
+    /// Bytes behind the last chunk: empty lines.
+    pub tail_bytes: u64,
     /// Records, the header not counted.
     pub records: u64,
     /// Empty lines.
@@ -158,6 +166,7 @@ impl BlobReader {
             chunks.push(self.chunk(text, bounds)?);
         } else {
             self.summary.blank_lines += bounds.blank_lines;
+            self.summary.tail_bytes = text.len() as u64;
         }
         self.summary.binding = self.binding;
         Ok((chunks, self.summary))
@@ -220,8 +229,9 @@ impl BlobReader {
     /// it is not whole.
     fn take_header(&mut self, is_last: bool) -> Result<(), Error> {
         check_encoding(&self.buffer)?;
-        let has_currency = self.options.currency.is_some();
-        let Some(found) = find_header(&self.buffer, has_currency, is_last)? else {
+        let given =
+            Given { metric: self.options.metric, has_currency: self.options.currency.is_some() };
+        let Some(found) = find_header(&self.buffer, given, is_last)? else {
             self.target *= 2;
             return Ok(());
         };
@@ -234,6 +244,7 @@ impl BlobReader {
             self.summary.has_second_mark = true;
             self.drop_front(BYTE_ORDER_MARK.len());
         }
+        self.summary.head_bytes = self.offset;
         Ok(())
     }
 
@@ -267,11 +278,7 @@ struct FoundHeader {
 
 /// Finds the header by its names: files of the retired usage API have a title line before it
 /// (`azure-apis.md`, 3). `None` if more bytes are needed to tell.
-fn find_header(
-    buffer: &[u8],
-    has_currency: bool,
-    is_last: bool,
-) -> Result<Option<FoundHeader>, Error> {
+fn find_header(buffer: &[u8], given: Given, is_last: bool) -> Result<Option<FoundHeader>, Error> {
     let mark = if buffer.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     let window = &buffer[..buffer.len().min(MAX_HEADER_BYTES)];
     let (mut start, mut blank_lines) = (mark, 0);
@@ -295,7 +302,7 @@ fn find_header(
             };
         };
         let names = header_names(&window[start..end])?;
-        match Binding::of_header(&names, has_currency) {
+        match Binding::of_header(&names, given) {
             Ok(binding) => {
                 let title_lines = u32::try_from(titles.len()).unwrap_or(u32::MAX);
                 return Ok(Some(FoundHeader { end, binding, title_lines, blank_lines }));

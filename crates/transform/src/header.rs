@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use costlake_model::aliases::{self, KNOWN_PAIRS};
+use costlake_model::aliases::{self, Naming};
 use costlake_model::columns::{Presence, SOURCE_COLUMNS, source_position};
+use costlake_model::{Fingerprint, Metric, SourceKind};
 
 use crate::csv;
 use crate::error::{Error, printable};
@@ -13,12 +14,18 @@ use crate::error::{Error, printable};
 pub struct Binding {
     /// How many fields each record has.
     pub field_count: usize,
+    /// The names of the header, cleaned of blanks and marks, in the order of the file.
+    pub headers: Vec<String>,
+    /// Whose names the header has.
+    pub naming: Naming,
     /// The fields with a canonical column.
     pub columns: Vec<BoundColumn>,
-    /// The fields without one, in the order of the file: kept as extra.
-    pub unknown: Vec<UnknownColumn>,
+    /// The fields that are kept as extra, in the order of the file.
+    pub extra: Vec<ExtraColumn>,
+    /// The costs of a FOCUS file that show the other metric: they are the costs of its rows.
+    pub other_metric: Vec<ExtraColumn>,
     /// The layout that the header is of.
-    pub generation: Generation,
+    pub fingerprint: Fingerprint,
 }
 
 /// A field with a canonical column.
@@ -32,62 +39,107 @@ pub struct BoundColumn {
     pub header: String,
 }
 
-/// A field without a canonical column.
+/// A field without a canonical column of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownColumn {
+pub struct ExtraColumn {
     /// The position in the file.
     pub field: usize,
     /// The header, or `column_<n>` where it has none.
     pub header: String,
 }
 
-/// The layout of a source file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Generation {
-    /// `ea`, `ea-usage`, `mca`, `payg` or `other`.
-    pub kind: &'static str,
-    /// The data set version, where a known one fits.
-    pub version: Option<&'static str>,
+/// What is known of a file besides its header.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    /// The view that is asked for: which of the costs of a FOCUS file is the cost.
+    pub metric: Metric,
+    /// Whether the currency is known, so that the file may lack it.
+    pub has_currency: bool,
 }
 
 impl Binding {
     /// Binds the names of a header line to canonical columns.
     ///
-    /// `has_currency` says that the currency is given from outside, so that the file may lack it.
-    ///
     /// # Errors
-    /// [`Error::NoHeader`], [`Error::AmbiguousHeader`], [`Error::MissingColumns`].
-    pub fn of_header(names: &[String], has_currency: bool) -> Result<Self, Error> {
+    /// [`Error::NoHeader`], [`Error::AmbiguousHeader`], [`Error::RepeatedName`],
+    /// [`Error::MissingColumns`].
+    pub fn of_header(names: &[String], given: Given) -> Result<Self, Error> {
         let headers: Vec<String> = names.iter().map(|name| cleaned(name)).collect();
+        let naming = Naming::of(&headers);
         let mut bound: BTreeMap<&'static str, usize> = BTreeMap::new();
-        let mut unknown = Vec::new();
+        let (mut extra, mut other_metric) = (Vec::new(), Vec::new());
         for (field, header) in headers.iter().enumerate() {
-            match canonical(header, &headers) {
-                None => unknown.push(field),
-                Some(column) => match bound.insert(column, field) {
-                    None => {}
-                    Some(first) => {
-                        return Err(Error::AmbiguousHeader {
-                            column,
-                            first: headers[first].clone(),
-                            second: header.clone(),
-                        });
-                    }
-                },
+            let column = match meaning(naming, given.metric, header, &headers) {
+                HeaderMeaning::Column(column) => column,
+                HeaderMeaning::OtherMetric => {
+                    other_metric.push(field);
+                    continue;
+                }
+                HeaderMeaning::None => {
+                    extra.push(field);
+                    continue;
+                }
+            };
+            if let Some(first) = bound.insert(column, field) {
+                return Err(Error::AmbiguousHeader {
+                    column,
+                    first: headers[first].clone(),
+                    second: header.clone(),
+                });
             }
         }
         if bound.len() < 3 {
             let start = headers.iter().take(4).cloned().collect::<Vec<_>>().join(",");
             return Err(Error::NoHeader { start: printable(start.as_bytes(), 60) });
         }
-        check_unknown_names(&unknown, &headers)?;
-        check_required(&bound, has_currency)?;
+        check_extra_names(&extra, &headers)?;
+        check_required(&bound, naming, given)?;
+        if naming == Naming::Focus {
+            // A charge period may begin at any hour: the column holds the day, this the whole text.
+            extra.extend(bound.get("charge_date"));
+            extra.sort_unstable();
+        }
         Ok(Self {
             field_count: headers.len(),
+            naming,
             columns: bound_columns(&bound, &headers),
-            unknown: unknown.into_iter().map(|field| unknown_column(field, &headers)).collect(),
-            generation: Generation::of(&headers),
+            extra: extra.into_iter().map(|field| extra_column(field, &headers)).collect(),
+            other_metric: other_metric
+                .into_iter()
+                .map(|field| extra_column(field, &headers))
+                .collect(),
+            fingerprint: fingerprint(naming, &headers),
+            headers,
         })
+    }
+
+    /// The columns that neither the table nor the layout of the file knows, in the order of the file.
+    pub fn unknown_columns(&self) -> impl Iterator<Item = &str> {
+        let Fingerprint { version, added, .. } = &self.fingerprint;
+        let is_unknown = |column: &&ExtraColumn| {
+            let header = &self.headers[column.field];
+            self.bound_field(column.field).is_none()
+                && (version.is_none() || header.is_empty() || added.contains(header))
+        };
+        self.extra.iter().filter(is_unknown).map(|column| column.header.as_str())
+    }
+
+    /// The canonical column of a field.
+    fn bound_field(&self, field: usize) -> Option<&BoundColumn> {
+        self.columns.iter().find(|bound| bound.field == field)
+    }
+
+    /// Whether the file shows both metrics, each in a column of its own.
+    pub fn has_both_metrics(&self) -> bool {
+        self.naming == Naming::Focus
+    }
+}
+
+fn fingerprint(naming: Naming, headers: &[String]) -> Fingerprint {
+    let fingerprint = Fingerprint::of(headers);
+    match naming {
+        Naming::Focus => Fingerprint { kind: SourceKind::Focus, ..fingerprint },
+        Naming::Native => fingerprint,
     }
 }
 
@@ -106,7 +158,7 @@ fn bound_columns(bound: &BTreeMap<&'static str, usize>, headers: &[String]) -> V
     columns
 }
 
-fn unknown_column(field: usize, headers: &[String]) -> UnknownColumn {
+fn extra_column(field: usize, headers: &[String]) -> ExtraColumn {
     let mut header = headers[field].clone();
     if header.is_empty() {
         header = format!("column_{}", field + 1);
@@ -114,13 +166,13 @@ fn unknown_column(field: usize, headers: &[String]) -> UnknownColumn {
             header.push('_');
         }
     }
-    UnknownColumn { field, header }
+    ExtraColumn { field, header }
 }
 
 /// Two columns of one name could not be told apart in `extra`.
-fn check_unknown_names(unknown: &[usize], headers: &[String]) -> Result<(), Error> {
+fn check_extra_names(extra: &[usize], headers: &[String]) -> Result<(), Error> {
     let mut names = BTreeSet::new();
-    let twice = unknown
+    let twice = extra
         .iter()
         .map(|field| &headers[*field])
         .find(|header| !header.is_empty() && !names.insert(header.as_str()));
@@ -146,10 +198,14 @@ impl Binding {
             .filter(|name| !name.is_empty())
             .collect();
         let is_own = |name: &str| {
-            let own = self.columns.iter().map(|column| &column.header);
-            own.chain(self.unknown.iter().map(|column| &column.header)).any(|own| own == name)
+            let bound = self.columns.iter().map(|column| &column.header);
+            let others = self.extra.iter().chain(&self.other_metric);
+            bound.chain(others.map(|column| &column.header)).any(|own| own == name)
         };
-        let is_name = |name: &&String| is_own(name) || aliases::canonical_of(name).is_some();
+        let is_known = |name: &str| {
+            [Naming::Native, Naming::Focus].iter().any(|naming| naming.canonical_of(name).is_some())
+        };
+        let is_name = |name: &&String| is_own(name) || is_known(name);
         let named = names.iter().filter(is_name).count();
         named >= 3 && named * 2 >= names.len()
     }
@@ -165,77 +221,69 @@ fn cleaned(name: &str) -> String {
     }
 }
 
-fn canonical(header: &str, headers: &[String]) -> Option<&'static str> {
-    let key = aliases::header_key(header);
-    let has = |sought: &str| headers.iter().any(|other| aliases::header_key(other) == sought);
-    let column = aliases::canonical_of(header)?;
-    KNOWN_PAIRS
-        .iter()
-        .find(|pair| pair.canonical == column && pair.other == key && has(pair.preferred))
-        .map_or(Some(column), |pair| pair.other_goes_to)
+/// What a header says.
+enum HeaderMeaning {
+    Column(&'static str),
+    /// A cost of the metric that is not asked for.
+    OtherMetric,
+    None,
 }
 
-fn check_required(bound: &BTreeMap<&'static str, usize>, has_currency: bool) -> Result<(), Error> {
+fn meaning(naming: Naming, metric: Metric, header: &str, headers: &[String]) -> HeaderMeaning {
+    let key = aliases::header_key(header);
+    if naming == Naming::Focus {
+        for of in Metric::ALL {
+            let cost = aliases::focus_costs(of).into_iter().find(|(header, _)| *header == key);
+            match cost {
+                Some((_, column)) if of == metric => return HeaderMeaning::Column(column),
+                Some(_) => return HeaderMeaning::OtherMetric,
+                None => {}
+            }
+        }
+    }
+    let has = |sought: &str| headers.iter().any(|other| aliases::header_key(other) == sought);
+    let Some(column) = naming.canonical_of(header) else { return HeaderMeaning::None };
+    let is_other = |pair: &&aliases::KnownPair| {
+        pair.canonical == column && pair.other == key && has(pair.preferred)
+    };
+    match naming.known_pairs().iter().find(is_other) {
+        None => HeaderMeaning::Column(column),
+        Some(pair) => pair.other_goes_to.map_or(HeaderMeaning::None, HeaderMeaning::Column),
+    }
+}
+
+fn check_required(
+    bound: &BTreeMap<&'static str, usize>,
+    naming: Naming,
+    given: Given,
+) -> Result<(), Error> {
     let lacks = |presence: Presence| match presence {
         Presence::Required => true,
-        Presence::RequiredOrGiven => !has_currency,
+        Presence::RequiredOrGiven => !given.has_currency,
         Presence::Optional => false,
     };
     let missing: Vec<String> = SOURCE_COLUMNS
         .iter()
         .filter(|column| lacks(column.presence) && !bound.contains_key(column.name))
-        .map(|column| format!("{} ({})", column.name, usual_headers(column.name)))
+        .map(|column| {
+            let headers = usual_headers(column.name, naming, given.metric);
+            format!("{} (header {headers})", column.name)
+        })
         .collect();
     if missing.is_empty() { Ok(()) } else { Err(Error::MissingColumns { missing }) }
 }
 
-fn usual_headers(column: &str) -> &'static str {
-    match column {
-        "charge_date" => "header Date, UsageDateTime or UsageDate",
-        "cost" => "header CostInBillingCurrency, Cost, PreTaxCost or ExtendedCost",
-        "billing_currency" => "header BillingCurrencyCode, BillingCurrency or Currency",
-        _ => "no header",
-    }
-}
-
-impl Generation {
-    /// Returns the layout that a header is of, by the columns that only it has.
-    fn of(headers: &[String]) -> Self {
-        let keys: Vec<String> = headers.iter().map(|header| aliases::header_key(header)).collect();
-        let has = |key: &str| keys.iter().any(|other| other == key);
-        let all = |sought: &[&str]| sought.iter().all(|key| has(key));
-        let is = |kind, version| Self { kind, version: Some(version) };
-        if has("storeserviceidentifier") {
-            is("ea-usage", "v3")
-        } else if all(&["exchangeratepricingtobilling", "costinbillingcurrency"]) {
-            is("mca", if has("instancename") { "2019-11-01" } else { "2021-10-01" })
-        } else if all(&["exchangerate", "marketprice"]) {
-            is("mca", "2019-10-01")
-        } else if all(&["pretaxcost", "departmentname", "usagedatetime"]) {
-            is("ea", "2019-10-01")
-        } else if all(&["pretaxcost", "subscriptionguid"]) && !has("accountname") {
-            is("payg", "2019-11-01")
-        } else if all(&["cost", "invoicesection", "product", "paygprice"]) {
-            is("ea", "portal")
-        } else if all(&["costinbillingcurrency", "invoicesectionname", "paygprice"]) {
-            is("ea", Self::ea_version(&keys, &has))
-        } else {
-            Self { kind: "other", version: None }
-        }
-    }
-
-    fn ea_version(keys: &[String], has: &dyn Fn(&str) -> bool) -> &'static str {
-        if has("resourcelocationnormalized") {
-            "2024-08-01"
-        } else if !has("costallocationrulename") {
-            "2020-01-01"
-        } else if !has("benefitid") {
-            "2021-01-01"
-        } else if keys.first().is_some_and(|first| first == "costinbillingcurrency") {
-            "2021-10-01"
-        } else {
-            "2023-12-01-preview"
-        }
+fn usual_headers(column: &str, naming: Naming, metric: Metric) -> &'static str {
+    match (naming, column) {
+        (Naming::Focus, "cost") => match metric {
+            Metric::Actual => "BilledCost",
+            Metric::Amortized => "EffectiveCost",
+        },
+        (Naming::Focus, "charge_date") => "ChargePeriodStart",
+        (Naming::Focus, _) => "BillingCurrency",
+        (Naming::Native, "charge_date") => "Date, UsageDateTime or UsageDate",
+        (Naming::Native, "cost") => "CostInBillingCurrency, Cost, PreTaxCost or ExtendedCost",
+        (Naming::Native, _) => "BillingCurrencyCode, BillingCurrency or Currency",
     }
 }
 
@@ -245,7 +293,7 @@ mod tests {
 
     fn bind(header: &str) -> Result<Binding, Error> {
         let names: Vec<String> = header.split(',').map(str::to_owned).collect();
-        Binding::of_header(&names, false)
+        Binding::of_header(&names, Given { metric: Metric::Actual, has_currency: false })
     }
 
     #[test]
@@ -257,8 +305,8 @@ mod tests {
             .map(|bound| (SOURCE_COLUMNS[bound.column].name, bound.field))
             .collect();
         assert_eq!(bound, [("charge_date", 0), ("cost", 1), ("billing_currency", 2)]);
-        let unknown: Vec<_> = binding.unknown.iter().map(|u| u.header.as_str()).collect();
-        assert_eq!(unknown, ["Meins", "column_5", "column_6"]);
+        let extra: Vec<_> = binding.extra.iter().map(|column| column.header.as_str()).collect();
+        assert_eq!(extra, ["Meins", "column_5", "column_6"]);
     }
 
     #[test]
@@ -273,7 +321,7 @@ mod tests {
         assert_eq!(field("subscription_id"), Some(4));
         assert_eq!(field("resource_location"), Some(5));
         assert_eq!(field("resource_location_normalized"), Some(6));
-        assert_eq!(binding.unknown[0].header, "SubscriptionId");
+        assert_eq!(binding.extra[0].header, "SubscriptionId");
         assert!(matches!(
             bind("Date,Cost,Currency,PreTaxCost"),
             Err(Error::AmbiguousHeader { column: "cost", .. })

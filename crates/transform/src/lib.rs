@@ -13,8 +13,12 @@ pub mod blob;
 mod csv;
 mod decode;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod header;
+#[cfg(feature = "rollup")]
 mod polars_bridge;
+#[cfg(feature = "rollup")]
 pub mod rollup;
 
 pub use blob::{BlobOptions, BlobReader, BlobSummary, Chunk};

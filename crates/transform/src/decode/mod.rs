@@ -19,6 +19,7 @@ use arrow::array::{
 };
 use arrow::error::ArrowError;
 use costlake_model::ChargeClass;
+use costlake_model::aliases::Naming;
 use costlake_model::charge_class::ChargeFacts;
 use costlake_model::columns::{ColumnType, Presence, SOURCE_COLUMNS, added, line_item_schema};
 use costlake_model::decimal::Accumulator;
@@ -120,22 +121,23 @@ impl<'a> Decoder<'a> {
             quarantined: Vec::new(),
             malformed_rows: 0,
         };
+        let naming = plan.binding.naming;
         for bound in &plan.binding.columns {
             let column = &SOURCE_COLUMNS[bound.column];
             let is_required = column.presence != Presence::Optional;
             match column.column_type {
                 ColumnType::Text => {
-                    decoder.texts.push(TextColumn::new(bound, is_required));
+                    decoder.texts.push(TextColumn::new(bound, is_required, naming));
                 }
-                ColumnType::Tags => decoder.tags = Some(TagsColumn::new(bound)),
+                ColumnType::Tags => decoder.tags = Some(TagsColumn::new(bound, naming)),
                 ColumnType::Decimal => {
-                    decoder.decimals.push(DecimalColumn::new(bound, is_required));
+                    decoder.decimals.push(DecimalColumn::new(bound, is_required, naming));
                 }
                 ColumnType::Date => {
                     let format = plan.dates.of(bound.column);
-                    decoder.dates.push(DateColumn::new(bound, is_required, format));
+                    decoder.dates.push(DateColumn::new(bound, is_required, naming, format));
                 }
-                ColumnType::Boolean => decoder.booleans.push(BooleanColumn::new(bound)),
+                ColumnType::Boolean => decoder.booleans.push(BooleanColumn::new(bound, naming)),
             }
         }
         decoder.charge = ChargeColumns::find(&decoder.texts);
@@ -161,7 +163,7 @@ impl<'a> Decoder<'a> {
         if let Some(tags) = &mut self.tags {
             tags.parse(text, table, &mut self.faults);
         }
-        text::check_unknown(&self.plan.binding.unknown, text, table, &mut self.faults);
+        text::check_extra(&self.plan.binding.extra, text, table, &mut self.faults);
         let kept: Vec<usize> = (0..table.len()).filter(|row| self.faults[*row].is_none()).collect();
         self.append(&kept, table);
         if kept.len() < table.len() {
@@ -200,13 +202,13 @@ impl<'a> Decoder<'a> {
     }
 
     fn append_extra(&mut self, kept: &[usize], table: &FieldTable) {
-        let unknown = &self.plan.binding.unknown;
-        if unknown.is_empty() {
+        let binding = &*self.plan.binding;
+        if binding.extra.is_empty() {
             return;
         }
         let mut object = String::new();
         for &row in kept {
-            text::extra_object(&mut object, unknown, &self.chunk.text, table, row);
+            text::extra_object(&mut object, binding, &self.chunk.text, table, row);
             let code = if object.is_empty() { NULL } else { self.extra.code_of(object.as_bytes()) };
             self.extra_codes.push(code);
         }
@@ -356,7 +358,7 @@ impl<'a> Decoder<'a> {
             arrays.insert("tags", parsed);
             arrays.insert(added::TAGS_RAW, raw);
         }
-        if !self.plan.binding.unknown.is_empty() {
+        if !self.plan.binding.extra.is_empty() {
             let codes = std::mem::take(&mut self.extra_codes);
             arrays.insert(added::EXTRA, self.extra.finish(codes)?);
         }
@@ -367,9 +369,10 @@ impl<'a> Decoder<'a> {
         let names = ChargeClass::ALL.iter().map(|class| class.name());
         let classes = Int32Array::from(std::mem::take(&mut self.classes));
         arrays.insert(added::CHARGE_CLASS, dictionary::of_names(names, classes)?);
-        let generation = self.plan.binding.generation;
-        arrays.insert(added::SOURCE_KIND, dictionary::constant(generation.kind, rows)?);
-        if let Some(version) = generation.version {
+        let fingerprint = &self.plan.binding.fingerprint;
+        let kind = fingerprint.kind.name();
+        arrays.insert(added::SOURCE_KIND, dictionary::constant(kind, rows)?);
+        if let Some(version) = fingerprint.version {
             arrays.insert(added::SCHEMA_VERSION, dictionary::constant(version, rows)?);
         }
         arrays.insert(added::BLOB, Arc::new(Int32Array::from(vec![self.plan.ordinal; rows])));
@@ -391,27 +394,29 @@ impl<'a> Decoder<'a> {
 struct BooleanColumn {
     name: &'static str,
     field: usize,
+    naming: Naming,
     strip: Vec<Option<bool>>,
     values: Vec<Option<bool>>,
 }
 
 impl BooleanColumn {
-    fn new(bound: &crate::header::BoundColumn) -> Self {
+    fn new(bound: &crate::header::BoundColumn, naming: Naming) -> Self {
         Self {
             name: SOURCE_COLUMNS[bound.column].name,
             field: bound.field,
+            naming,
             strip: Vec::new(),
             values: Vec::new(),
         }
     }
 
-    fn parse(&mut self, text: &[u8], table: &FieldTable, faults: &mut [Option<Fault>]) {
+    fn parse(&mut self, bytes: &[u8], table: &FieldTable, faults: &mut [Option<Fault>]) {
         self.strip.clear();
         let mut scratch = Vec::new();
         for (row, fault) in faults.iter_mut().enumerate() {
-            let content = crate::csv::content(table.field(text, row, self.field), &mut scratch);
+            let content = crate::csv::content(table.field(bytes, row, self.field), &mut scratch);
             let value = match content.trim_ascii() {
-                b"" => None,
+                content if text::is_null(self.naming, content) => None,
                 b"1" => Some(true),
                 b"0" => Some(false),
                 other if other.eq_ignore_ascii_case(b"true") => Some(true),
@@ -440,12 +445,15 @@ struct ChargeColumns {
     publisher_type: Option<usize>,
     benefit_id: Option<usize>,
     reservation_id: Option<usize>,
+    correction: Option<usize>,
+    commitment_type: Option<usize>,
+    commitment_status: Option<usize>,
     currency: Option<usize>,
     known: hashbrown::HashMap<ChargeKey, i32, foldhash::fast::FixedState>,
     last: Option<(ChargeKey, i32)>,
 }
 
-type ChargeKey = [i32; 5];
+type ChargeKey = [i32; 8];
 
 impl ChargeColumns {
     fn find(texts: &[TextColumn<'_>]) -> Self {
@@ -456,6 +464,9 @@ impl ChargeColumns {
             publisher_type: position("publisher_type"),
             benefit_id: position("benefit_id"),
             reservation_id: position("reservation_id"),
+            correction: position("focus_charge_class"),
+            commitment_type: position("commitment_discount_type"),
+            commitment_status: position("commitment_discount_status"),
             currency: position("billing_currency"),
             ..Self::default()
         }
@@ -470,6 +481,9 @@ impl ChargeColumns {
             code(self.publisher_type),
             code(self.benefit_id),
             i32::from(code(self.reservation_id) != NULL),
+            code(self.correction),
+            code(self.commitment_type),
+            code(self.commitment_status),
         ];
         if let Some((last, class)) = self.last
             && last == key
@@ -496,6 +510,9 @@ impl ChargeColumns {
             publisher_type: value(self.publisher_type, key[2]),
             benefit_id: value(self.benefit_id, key[3]),
             has_reservation_id: key[4] != 0,
+            correction: value(self.correction, key[5]),
+            commitment_type: value(self.commitment_type, key[6]),
+            commitment_status: value(self.commitment_status, key[7]),
         }
     }
 }

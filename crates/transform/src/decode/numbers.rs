@@ -5,11 +5,13 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Decimal128Array};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::error::ArrowError;
+use costlake_model::aliases::Naming;
 use costlake_model::columns::SOURCE_COLUMNS;
 use costlake_model::decimal::{ExactDecimal, NumberError, STORED_PRECISION, STORED_SCALE};
 use costlake_model::ledger::{DecimalTally, DecimalTotals};
 
 use super::quarantine::{Fault, Rule};
+use super::text;
 use crate::csv::{self, FieldTable};
 use crate::header::BoundColumn;
 
@@ -17,6 +19,7 @@ pub(super) struct DecimalColumn {
     name: &'static str,
     field: usize,
     is_required: bool,
+    naming: Naming,
     strip: Vec<Option<ExactDecimal>>,
     values: Vec<i128>,
     /// Whether each value is there; empty as long as all are.
@@ -27,11 +30,12 @@ pub(super) struct DecimalColumn {
 }
 
 impl DecimalColumn {
-    pub(super) fn new(bound: &BoundColumn, is_required: bool) -> Self {
+    pub(super) fn new(bound: &BoundColumn, is_required: bool, naming: Naming) -> Self {
         Self {
             name: SOURCE_COLUMNS[bound.column].name,
             field: bound.field,
             is_required,
+            naming,
             strip: Vec::new(),
             values: Vec::new(),
             valid: Vec::new(),
@@ -61,7 +65,9 @@ impl DecimalColumn {
                 }
                 Err(NumberError::Empty) if !self.is_required => None,
                 Err(error) => {
-                    fault.get_or_insert_with(|| self.fault(error, content));
+                    if let Some(new_fault) = self.fault(error, content) {
+                        fault.get_or_insert(new_fault);
+                    }
                     None
                 }
             };
@@ -69,9 +75,13 @@ impl DecimalColumn {
         }
     }
 
+    /// What is wrong with a text that is no number; nothing, if it may say that there is none.
     #[cold]
-    fn fault(&self, error: NumberError, content: &[u8]) -> Fault {
+    fn fault(&self, error: NumberError, content: &[u8]) -> Option<Fault> {
+        let is_null = text::is_null(self.naming, content);
+        let error = if is_null { NumberError::Empty } else { error };
         let (rule, expected) = match error {
+            NumberError::Empty if !self.is_required => return None,
             NumberError::Empty => (Rule::Missing, "a number"),
             NumberError::TooLarge => {
                 (Rule::NumberRange, "at most 14 digits before the decimal point")
@@ -83,7 +93,7 @@ impl DecimalColumn {
                 (Rule::NumberForm, "a number such as -123.45 or 1.2E-05")
             }
         };
-        Fault::new(rule, self.name, expected, content)
+        Some(Fault::new(rule, self.name, expected, content))
     }
 
     pub(super) fn append(&mut self, kept: &[usize]) {

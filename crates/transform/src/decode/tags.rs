@@ -2,16 +2,18 @@
 
 use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
+use costlake_model::aliases::Naming;
 use serde::de::IgnoredAny;
 
 use super::dictionary::{Dictionary, NULL};
 use super::quarantine::{Fault, Rule};
-use super::text::CodeStrip;
+use super::text::{self, CodeStrip};
 use crate::csv::FieldTable;
 use crate::header::BoundColumn;
 
 pub(super) struct TagsColumn<'a> {
     field: usize,
+    naming: Naming,
     /// Distinct source texts; their codes lead to the two columns.
     sources: Dictionary,
     meanings: Vec<Meaning>,
@@ -32,9 +34,10 @@ struct Meaning {
 const EMPTY: Meaning = Meaning { parsed: NULL, raw: NULL };
 
 impl<'a> TagsColumn<'a> {
-    pub(super) fn new(bound: &BoundColumn) -> Self {
+    pub(super) fn new(bound: &BoundColumn, naming: Naming) -> Self {
         Self {
             field: bound.field,
+            naming,
             sources: Dictionary::default(),
             meanings: Vec::new(),
             parsed: Dictionary::default(),
@@ -57,7 +60,7 @@ impl<'a> TagsColumn<'a> {
     }
 
     fn code_of(&mut self, content: &[u8]) -> Result<i32, Fault> {
-        if content.is_empty() {
+        if text::is_null(self.naming, content) {
             return Ok(NULL);
         }
         if let Some(code) = self.sources.find(content) {

@@ -2,27 +2,21 @@
 
 use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
+use costlake_model::aliases::Naming;
 use costlake_model::columns::{SOURCE_COLUMNS, added};
+use costlake_model::placeholders;
 
 use super::dictionary::{Dictionary, NULL};
 use super::quarantine::{Fault, Rule};
 use crate::csv::{self, FieldTable};
-use crate::header::{BoundColumn, UnknownColumn};
-
-/// Values that say that there is none (`cost-data.md`, 5).
-const PLACEHOLDERS: [(&str, &[u8]); 5] = [
-    ("subscription_id", b"00000000-0000-0000-0000-000000000000"),
-    ("meter_id", b"00000000-0000-0000-0000-000000000000"),
-    ("department_id", b"-2"),
-    ("account_id", b"-2"),
-    ("part_number", b"-2"),
-];
+use crate::header::{Binding, BoundColumn, ExtraColumn};
 
 pub(super) struct TextColumn<'a> {
     name: &'static str,
     field: usize,
     is_required: bool,
-    placeholder: Option<&'static [u8]>,
+    naming: Naming,
+    placeholder: Option<&'static str>,
     dictionary: Dictionary,
     strip: CodeStrip<'a>,
     codes: Vec<i32>,
@@ -71,13 +65,14 @@ impl<'a> CodeStrip<'a> {
 }
 
 impl<'a> TextColumn<'a> {
-    pub(super) fn new(bound: &BoundColumn, is_required: bool) -> Self {
+    pub(super) fn new(bound: &BoundColumn, is_required: bool, naming: Naming) -> Self {
         let name = SOURCE_COLUMNS[bound.column].name;
         Self {
             name,
             field: bound.field,
             is_required,
-            placeholder: PLACEHOLDERS.iter().find(|(column, _)| *column == name).map(|(_, v)| *v),
+            naming,
+            placeholder: placeholders::null_text(name),
             dictionary: Dictionary::default(),
             strip: CodeStrip::default(),
             codes: Vec::new(),
@@ -100,9 +95,8 @@ impl<'a> TextColumn<'a> {
     }
 
     fn code_of(&mut self, content: &[u8]) -> Result<i32, Fault> {
-        let is_missing =
-            content.is_empty() || (self.is_required && content.trim_ascii().is_empty());
-        if is_missing || self.placeholder == Some(content) {
+        let content = self.without_prefix(content);
+        if self.is_null(content) {
             return if self.is_required {
                 Err(Fault::new(Rule::Missing, self.name, "a value", content))
             } else {
@@ -116,6 +110,23 @@ impl<'a> TextColumn<'a> {
             return Err(Fault::new(Rule::Encoding, self.name, "UTF-8 text", content));
         }
         Ok(self.dictionary.insert(content))
+    }
+
+    fn is_null(&self, content: &[u8]) -> bool {
+        let is_placeholder = |text: &str| text.as_bytes().eq_ignore_ascii_case(content);
+        is_null(self.naming, content)
+            || (self.is_required && content.trim_ascii().is_empty())
+            || self.placeholder.is_some_and(is_placeholder)
+    }
+
+    /// FOCUS writes a subscription as the path of one, all other files as its GUID.
+    fn without_prefix<'c>(&self, content: &'c [u8]) -> &'c [u8] {
+        const PREFIX: &[u8] = b"/subscriptions/";
+        let is_path = self.naming == Naming::Focus && self.name == "subscription_id";
+        match content.split_at_checked(PREFIX.len()) {
+            Some((start, id)) if is_path && start.eq_ignore_ascii_case(PREFIX) => id,
+            _ => content,
+        }
     }
 
     pub(super) fn append(&mut self, kept: &[usize]) {
@@ -141,20 +152,25 @@ impl<'a> TextColumn<'a> {
     }
 }
 
+/// Whether a field has no value: nothing, or in FOCUS files the literal that they write for it.
+pub(super) fn is_null(naming: Naming, content: &[u8]) -> bool {
+    content.is_empty() || (naming == Naming::Focus && matches!(content, b"NULL" | b"null"))
+}
+
 /// Writes the fields without a canonical column as a JSON object; nothing if all are empty. They are
-/// UTF-8: [`check_unknown`] saw to it.
+/// UTF-8: [`check_extra`] saw to it.
 pub(super) fn extra_object(
     object: &mut String,
-    unknown: &[UnknownColumn],
+    binding: &Binding,
     text: &[u8],
     table: &FieldTable,
     row: usize,
 ) {
     object.clear();
     let mut scratch = Vec::new();
-    for column in unknown {
+    for column in &binding.extra {
         let content = csv::content(table.field(text, row, column.field), &mut scratch);
-        if content.is_empty() {
+        if is_null(binding.naming, content) {
             continue;
         }
         object.push(if object.is_empty() { '{' } else { ',' });
@@ -169,13 +185,13 @@ pub(super) fn extra_object(
 }
 
 /// Faults rows whose fields without a canonical column are no UTF-8.
-pub(super) fn check_unknown(
-    unknown: &[UnknownColumn],
+pub(super) fn check_extra(
+    extra: &[ExtraColumn],
     text: &[u8],
     table: &FieldTable,
     faults: &mut [Option<Fault>],
 ) {
-    for column in unknown {
+    for column in extra {
         for (row, fault) in faults.iter_mut().enumerate() {
             let field = table.field(text, row, column.field);
             if std::str::from_utf8(field).is_err() {

@@ -5,6 +5,7 @@
 use arrow::array::{Array, AsArray, DictionaryArray, Int32Array, RecordBatch};
 use arrow::datatypes::{Decimal128Type, Int32Type};
 use costlake_model::decimal::{ExactSum, STORED_SCALE};
+use costlake_model::placeholders;
 use costlake_model::rollup::{Definition, Filter, Formula, Key};
 use costlake_model::{ChargeClass, Metric};
 use polars::prelude::{DataFrame, Expr, IntoLazy, PolarsError, PolarsResult, col, len, lit};
@@ -281,10 +282,7 @@ struct KeyValue {
 
 impl KeyValue {
     fn of_department(id: Option<String>, name: Option<String>, day: i32) -> Self {
-        let is_real = |text: &String| {
-            let text = text.trim();
-            !text.is_empty() && text != "-2" && !text.eq_ignore_ascii_case(UNASSIGNED)
-        };
+        let is_real = |text: &String| !placeholders::is_no_department(text.trim());
         let name = name.filter(is_real);
         let id =
             id.filter(is_real).or_else(|| name.clone()).unwrap_or_else(|| UNASSIGNED.to_owned());

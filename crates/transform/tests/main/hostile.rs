@@ -28,9 +28,9 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Decimal128Type};
 use arrow::util::display::array_value_to_string;
-use costlake_model::ExactSum;
 use costlake_model::columns::line_item_schema;
 use costlake_model::ledger::Ledger;
+use costlake_model::{ExactSum, Metric};
 use costlake_transform::blob::DEFAULT_CHUNK_BYTES;
 use costlake_transform::{
     BlobOptions, BlobSummary, DecodedChunk, Error, QuarantinedRow, quarantine_batch,
@@ -184,6 +184,7 @@ fn departures(case: &Case) -> Result<(), String> {
     for chunk_bytes in CHUNK_BYTES {
         let options = || BlobOptions {
             ordinal: 0,
+            metric: Metric::Actual,
             currency: case.given_currency.map(str::to_owned),
             chunk_bytes,
         };
@@ -426,7 +427,12 @@ fn a_record_over_the_limit_is_refused() {
     let mut bytes = file(METER, &["07/01/2025,1,EUR,a"]);
     bytes.extend(b"07/02/2025,2,EUR,\"");
     bytes.resize(bytes.len() + (128 << 20), b'x');
-    let options = BlobOptions { ordinal: 0, currency: None, chunk_bytes: DEFAULT_CHUNK_BYTES };
+    let options = BlobOptions {
+        ordinal: 0,
+        metric: Metric::Actual,
+        currency: None,
+        chunk_bytes: DEFAULT_CHUNK_BYTES,
+    };
     let error = read_pieces([bytes.as_slice()].into_iter(), options).unwrap_err().to_string();
     assert!(error.starts_with("record 2 at byte 50 is longer than"), "{error}");
 }
@@ -473,7 +479,12 @@ fn rejected_rows_say_what_was_expected_and_found() {
     let header = format!("{METER},IsAzureCreditEligible");
     let mut bytes = file(&header, &["07/01/2025,1,EUR,a,True"]);
     rows.iter().for_each(|(row, ..)| bytes.extend([row, &b"\r\n"[..]].concat()));
-    let options = BlobOptions { ordinal: 0, currency: None, chunk_bytes: DEFAULT_CHUNK_BYTES };
+    let options = BlobOptions {
+        ordinal: 0,
+        metric: Metric::Actual,
+        currency: None,
+        chunk_bytes: DEFAULT_CHUNK_BYTES,
+    };
     let (chunks, summary) = read_pieces(bytes.chunks(11), options).unwrap();
     check_account(&bytes, &chunks, &summary);
     let found: Vec<_> = rejected(&chunks)
@@ -485,7 +496,12 @@ fn rejected_rows_say_what_was_expected_and_found() {
 #[test]
 fn a_bad_byte_in_an_unknown_column_is_laid_to_extra() {
     let bytes = replaced(&file(&format!("{SHORT},Owner"), &["07/01/2025,1,EUR,a@"]), b"@", b"\xff");
-    let options = BlobOptions { ordinal: 0, currency: None, chunk_bytes: DEFAULT_CHUNK_BYTES };
+    let options = BlobOptions {
+        ordinal: 0,
+        metric: Metric::Actual,
+        currency: None,
+        chunk_bytes: DEFAULT_CHUNK_BYTES,
+    };
     let (chunks, _) = read_pieces([bytes.as_slice()].into_iter(), options).unwrap();
     let found: Vec<_> =
         rejected(&chunks).map(|row| (row.rule.id(), row.column, row.found.as_str())).collect();

@@ -1,17 +1,22 @@
 //! The reader and the rollups from outside: bytes in, batches out.
 
 #[cfg(test)]
+mod focus;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod layouts;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod rollups;
 
+use costlake_model::Metric;
 use costlake_transform::{BlobOptions, BlobReader, BlobSummary, DecodedChunk, Error};
 
 /// Options that cut small chunks, so that small texts have several.
 fn options() -> BlobOptions {
-    BlobOptions { ordinal: 0, currency: None, chunk_bytes: 256 }
+    BlobOptions { ordinal: 0, metric: Metric::Actual, currency: None, chunk_bytes: 256 }
 }
 
 /// Reads a text fed in pieces of `piece` bytes.
@@ -43,4 +48,20 @@ fn read_pieces<'a>(
 
 fn read(text: &str) -> Result<Vec<DecodedChunk>, Error> {
     read_in_pieces(text.as_bytes(), usize::MAX, options()).map(|(chunks, _)| chunks)
+}
+
+/// A file of the reference folder; `None`, with a word on it, where that folder is not there.
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the folder is named by a variable")]
+fn reference(path: &str) -> Option<std::path::PathBuf> {
+    let folder = std::env::var("COSTLAKE_REFERENCE").map_or_else(
+        |_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/reference").into(),
+        std::path::PathBuf::from,
+    );
+    let found = folder.join(path);
+    if !found.exists() {
+        println!("skipped: there is no {path} in the reference folder");
+        return None;
+    }
+    Some(found)
 }

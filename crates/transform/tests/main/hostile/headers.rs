@@ -173,9 +173,9 @@ fn missing() -> Vec<Case> {
             "no header of a cost file",
         ),
         lacks(
-            "an FOCUS file",
-            "BilledCost,BillingCurrency,ChargePeriodStart,EffectiveCost",
-            "no header of a cost file",
+            "a FOCUS file without its billed cost",
+            "BillingCurrency,ChargePeriodStart,EffectiveCost,Tags",
+            "cost (header BilledCost)",
         ),
         refused(
             "data in the first line",

@@ -3,7 +3,7 @@
 //! Accepted: `-?digits[.digits][(e|E)[+-]?digits{1,3}]`, at most 64 bytes, blanks around it aside;
 //! at most 14 digits before the point, at most 38 behind it and 38 in all, zeros at the ends aside.
 
-use costlake_model::ExactSum;
+use costlake_model::{ExactSum, Metric};
 use costlake_transform::BlobOptions;
 
 use super::{cells, file, ledger, read_pieces, rejected};
@@ -181,7 +181,12 @@ fn check(header: &str, row: &str, column: &'static str, text: &str, fate: Fate) 
         let row = row.replace('@', &field);
         let bytes = file(header, &["07/01/2025,1,EUR,1", &row, "07/03/2025,1,EUR,1"]);
         for piece in [1, usize::MAX] {
-            let options = BlobOptions { ordinal: 0, currency: None, chunk_bytes: 256 };
+            let options = BlobOptions {
+                ordinal: 0,
+                metric: Metric::Actual,
+                currency: None,
+                chunk_bytes: 256,
+            };
             let (chunks, _) = read_pieces(bytes.chunks(piece), options).unwrap();
             let ledger = ledger(&chunks);
             ledger.check().unwrap();
@@ -229,7 +234,8 @@ fn each_form_has_its_fate_as_a_quantity() {
 fn nothing_is_no_quantity() {
     for field in NOTHING.iter().flat_map(|text| fields(text)) {
         let bytes = file(HEADER, &[&format!("07/01/2025,1,EUR,{field}")]);
-        let options = BlobOptions { ordinal: 0, currency: None, chunk_bytes: 256 };
+        let options =
+            BlobOptions { ordinal: 0, metric: Metric::Actual, currency: None, chunk_bytes: 256 };
         let (chunks, _) = read_pieces(bytes.chunks(5), options).unwrap();
         assert_eq!(cells(&chunks, "quantity"), ["null"]);
     }
@@ -246,7 +252,8 @@ fn all_forms_in_one_file_keep_the_account() {
         sound.map(|values| ExactSum::parse(part(values)).unwrap()).sum()
     };
     for chunk_bytes in super::CHUNK_BYTES {
-        let options = BlobOptions { ordinal: 0, currency: None, chunk_bytes };
+        let options =
+            BlobOptions { ordinal: 0, metric: Metric::Actual, currency: None, chunk_bytes };
         let (chunks, _) = read_pieces(bytes.chunks(13), options).unwrap();
         let ledger = ledger(&chunks);
         ledger.check().unwrap();

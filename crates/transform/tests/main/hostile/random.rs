@@ -1,5 +1,6 @@
 //! Random bytes of a small nasty alphabet behind a valid header.
 
+use costlake_model::Metric;
 use costlake_transform::BlobOptions;
 use proptest::prelude::*;
 
@@ -60,7 +61,12 @@ fn check(
     other: &Feeding,
     chunk_bytes: usize,
 ) -> Result<(), TestCaseError> {
-    let options = |chunk_bytes| BlobOptions { ordinal: 0, currency: None, chunk_bytes };
+    let options = |chunk_bytes| BlobOptions {
+        ordinal: 0,
+        metric: Metric::Actual,
+        currency: None,
+        chunk_bytes,
+    };
     let outputs =
         [one.read(&bytes, options(chunk_bytes)), other.read(&bytes, options(chunk_bytes))];
     for (chunks, summary) in outputs.iter().flatten() {
