@@ -217,8 +217,9 @@ impl<'a> NumberParts<'a> {
     }
 
     fn has_large_integer(&self, leading_zeros: usize) -> bool {
-        let integer_digits = self.integer.len().saturating_sub(leading_zeros);
-        i32::try_from(integer_digits).unwrap_or(i32::MAX).saturating_add(self.exponent) > 14
+        // Zeros behind the point count against the exponent. Both are below 64: so long is a text.
+        let digits = |count: usize| i32::try_from(count).unwrap_or(i32::MAX / 2);
+        digits(self.integer.len()) - digits(leading_zeros) + self.exponent > 14
     }
 }
 
@@ -515,6 +516,10 @@ mod tests {
             ("0.000000000000000000000000000000000000001", TooFine),
             ("100000000000000", TooLarge),
             ("1e14", TooLarge),
+            // Below it, but not once it is rounded.
+            ("99999999999999.9999999999999999999999999", TooLarge),
+            // 39 digits behind zeros: the exponent makes no large number of it.
+            ("0.000000000000000184464470700000000000018446447073709551e15", TooFine),
             ("99999999999999.9999999999999999999999999", TooFine),
             ("1e300", TooLarge),
             ("1234567890123456789012345678901234567890", TooLarge),

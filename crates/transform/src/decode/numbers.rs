@@ -87,7 +87,7 @@ impl DecimalColumn {
                 (Rule::NumberRange, "at most 14 digits before the decimal point")
             }
             NumberError::TooFine => {
-                (Rule::NumberRange, "at most 38 digits after the decimal point")
+                (Rule::NumberRange, "at most 38 digits in all, and 38 after the decimal point")
             }
             NumberError::Form | NumberError::TooLong => {
                 (Rule::NumberForm, "a number such as -123.45 or 1.2E-05")

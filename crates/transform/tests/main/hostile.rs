@@ -465,7 +465,7 @@ fn rejected_rows_say_what_was_expected_and_found() {
         (
             b"07/01/2025,1e-39,EUR,,",
             "number-range",
-            "at most 38 digits after the decimal point",
+            "at most 38 digits in all, and 38 after the decimal point",
             "1e-39",
         ),
         (
