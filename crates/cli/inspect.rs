@@ -267,7 +267,7 @@ fn file_columns(path: &Path, currency: Option<String>) -> Result<Columns, Error>
             binding.fingerprint,
             binding.columns.len(),
             binding.extra.len(),
-            binding.fingerprint.departure().map_or_else(String::new, |text| format!("\n{text}"))
+            binding.fingerprint.departure().map_or_else(String::new, |text| format!("; {text}"))
         ),
         rows: binding_rows(&binding),
     })
