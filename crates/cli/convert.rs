@@ -1,7 +1,6 @@
 //! `costlake convert`: files that are already there, without Azure.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -13,9 +12,10 @@ use crate::config::PipelineFile;
 use crate::error::Error;
 use crate::facts::RowFacts;
 use crate::ingest::{Blob, Engine, Ingested, Report};
-use crate::inputs::{self, FileReport, InputFile};
+use crate::inputs::{self, FileReport, Found, InputFile, ReportKind, Skipped};
 use crate::lifecycle::{self, PuttingInPlace};
 use crate::month::Publisher;
+use crate::output;
 use crate::progress::Progress;
 use crate::result::{MonthResult, RunResult};
 
@@ -39,13 +39,11 @@ pub(crate) async fn convert(
     let pipeline = PipelineFile::default();
     let location = pipeline.lake(args.work.lake.as_deref())?;
     let definitions = pipeline.definitions(&args.work)?;
-    let (reports, superseded) = inputs::find_reports(&args.paths)?;
+    let finding = inputs::find_reports(&args.paths);
+    let Found { reports, skipped } = lifecycle::interruptible(finding).await?;
     check_given(&given, &reports)?;
-    for folder in superseded {
-        progress.say(&format!(
-            "skipped {}: a run of the same report that goes further, or is newer, is there",
-            folder.display()
-        ));
+    for Skipped { path, reason } in &skipped {
+        progress.say(&format!("skipped {}: {reason}", output::printable(path)));
     }
     let engine = Engine::new(&args.work, definitions, progress)?;
 
@@ -72,6 +70,7 @@ pub(crate) async fn convert(
         finished_at: Utc::now(),
         months,
         without_data: Vec::new(),
+        skipped,
         errors: Vec::new(),
     })
 }
@@ -86,10 +85,14 @@ async fn stage(
     let mut placed = Vec::new();
     for files in reports {
         let (scope, period) = (files.scope.clone(), files.period);
-        let metric = files.metric.or(given.metric).ok_or_else(metric_missing)?;
+        if files.kind == ReportKind::Focus {
+            return Err(focus(&files));
+        }
+        let metric = files.kind.metric().or(given.metric).ok_or_else(metric_missing)?;
         let report = report_of(&files, metric, given);
         let name = report.name.clone();
         let ingested = engine.ingest(publication, report).await?;
+        files.check_totals(&ingested.account.ledger)?;
         let facts = &ingested.account.facts;
         let scope = scope.or_else(|| given.scope.clone());
         placed.push(Placed {
@@ -167,19 +170,30 @@ fn scope_of_name(name: &str) -> Result<ScopeSlug, Error> {
 
 /// Flags speak about files without a manifest; where all have one they would be ignored in silence.
 fn check_given(given: &Given, reports: &[FileReport]) -> Result<(), Error> {
-    let has_loose = reports.iter().any(|report| report.metric.is_none());
-    if has_loose && given.metric.is_none() {
+    let needs_metric = reports.iter().any(|report| report.kind == ReportKind::Unknown);
+    if needs_metric && given.metric.is_none() {
         return Err(metric_missing());
     }
-    let scopes_known = reports.iter().all(|report| report.scope.is_some());
-    let is_ignored = given.metric.is_some() || given.period.is_some();
-    if (!has_loose && is_ignored) || (scopes_known && given.scope.is_some()) {
+    let needs_period = reports.iter().any(|report| report.period.is_none());
+    let needs_scope = reports.iter().any(|report| report.scope.is_none());
+    if (given.metric.is_some() && !needs_metric)
+        || (given.period.is_some() && !needs_period)
+        || (given.scope.is_some() && !needs_scope)
+    {
         return Err(Error::usage(
-            "--metric, --period and --scope-name are for files whose manifest does not say it",
+            "--metric, --period and --scope-name are for files whose manifest or folder does not say it",
             "leave them out, or name the CSV files themselves",
         ));
     }
     Ok(())
+}
+
+fn focus(report: &FileReport) -> Error {
+    let first = report.files.first().map_or_else(String::new, ToString::to_string);
+    Error::usage(
+        format!("{first}: an export in the columns of FOCUS, which is not readable yet"),
+        "export ActualCost and AmortizedCost, and leave this one out",
+    )
 }
 
 fn metric_missing() -> Error {
@@ -190,7 +204,6 @@ fn metric_missing() -> Error {
 }
 
 fn report_of(files: &FileReport, metric: Metric, given: &Given) -> Report {
-    let size = |file: &InputFile| std::fs::metadata(&file.path).ok().map(|metadata| metadata.len());
     let blobs = files.files.iter().cloned().map(|file| Blob {
         name: file.to_string(),
         rows: file.rows,
@@ -200,7 +213,7 @@ fn report_of(files: &FileReport, metric: Metric, given: &Given) -> Report {
         name: name_of(files, metric),
         metric,
         currency: given.currency.clone(),
-        stored_bytes: files.files.iter().map(size).sum(),
+        stored_bytes: files.files.iter().map(InputFile::stored_bytes).sum(),
         blobs: blobs.collect(),
     }
 }
@@ -208,13 +221,9 @@ fn report_of(files: &FileReport, metric: Metric, given: &Given) -> Report {
 fn name_of(files: &FileReport, metric: Metric) -> String {
     match (&files.period, files.files.as_slice()) {
         (Some(period), _) => format!("{period} {metric}"),
-        (None, [file]) => format!("{} {metric}", file_name(&file.path)),
+        (None, [file]) => format!("{} {metric}", file.file_name()),
         (None, files) => format!("{} files {metric}", files.len()),
     }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 fn period_of_rows(facts: &RowFacts, name: &str) -> Result<BillingPeriod, Error> {

@@ -9,6 +9,7 @@ use costlake_sink as sink;
 use costlake_transform as transform;
 
 use crate::exit::ExitCode;
+use crate::inputs::{Failure, FailureKind};
 use crate::output;
 
 /// An error of the program, with what the user can do about it.
@@ -39,6 +40,16 @@ pub(crate) enum Error {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// A store that does not give what lies in it.
+    #[error("cannot {action} {place}")]
+    Store {
+        /// Find, list, read.
+        action: &'static str,
+        /// The URL, without secrets.
+        place: String,
+        /// Why.
+        source: Failure,
     },
     /// A cost file that is refused whole.
     #[error("{file}")]
@@ -159,6 +170,13 @@ impl Error {
         match self {
             Self::Usage { .. } | Self::Configuration { .. } => ExitCode::Usage,
             Self::File { .. } | Self::Simulator(_) | Self::Internal(_) => ExitCode::Failed,
+            Self::Store { source, .. } => match source.kind {
+                FailureKind::Missing => ExitCode::Usage,
+                FailureKind::Access => ExitCode::Access,
+                FailureKind::Busy => ExitCode::Busy,
+                FailureKind::Changed => ExitCode::Conflict,
+                FailureKind::Failed => ExitCode::Failed,
+            },
             Self::Refused { .. }
             | Self::Damaged { .. }
             | Self::BeyondLimit { .. }
@@ -211,6 +229,7 @@ impl Error {
         let hint = match self {
             Self::Usage { hint, .. } => return hint.clone(),
             Self::Refused { source, .. } => source.hint()?,
+            Self::Store { source, .. } => source.hint(),
             Self::Report { source, .. } => return source.hint(),
             Self::Fetch(error) => fetch_hint(error)?,
             Self::Lake(error) if error.is_storage_full() => {

@@ -12,6 +12,7 @@ use costlake_sink::ObjectFacts;
 use serde_json::{Map, Value, json};
 
 use crate::contract::Columns;
+use crate::inputs::Skipped;
 use crate::output::{self, Row, Show};
 
 /// What a run did.
@@ -30,6 +31,8 @@ pub(crate) struct RunResult {
     pub months: Vec<MonthResult>,
     /// Months for which Azure has no data.
     pub without_data: Vec<(ScopeSlug, BillingPeriod)>,
+    /// What was there and not read.
+    pub skipped: Vec<Skipped>,
     /// Reports that failed, rendered.
     pub errors: Vec<String>,
 }
@@ -278,6 +281,9 @@ impl Show for RunResult {
             "months": self.months.iter().map(MonthResult::to_json).collect::<Vec<_>>(),
             "without_data": self.without_data.iter().map(|(scope, period)| json!({
                 "scope": scope.as_str(), "billing_period": period.to_string(),
+            })).collect::<Vec<_>>(),
+            "skipped": self.skipped.iter().map(|skipped| json!({
+                "path": skipped.path, "reason": skipped.reason,
             })).collect::<Vec<_>>(),
             "errors": self.errors,
         })

@@ -71,6 +71,7 @@ pub(crate) async fn run(
         finished_at: Utc::now(),
         months: done.months,
         without_data: done.without_data,
+        skipped: Vec::new(),
         errors: done.errors.iter().map(Error::render).collect(),
     };
     Ok((result, done.errors))

@@ -1,0 +1,412 @@
+//! Object stores: listing them, and reading objects as they were when they were listed.
+//!
+//! A body is asked for in ranges, each with the ETag of the listing. So no connection has to outlive the
+//! work on a large file, a broken one costs one range, and an object that is replaced while it is read is
+//! an error and not a mixture.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path as Key;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::location::StoreUrl;
+use super::tree::Listed;
+use crate::error::Error;
+use crate::pipe::{self, Message};
+
+/// Bytes of one request.
+const RANGE_BYTES: u64 = 4 << 20;
+/// Requests at a time for one file.
+const RANGES_IN_FLIGHT: usize = 2;
+/// Bytes that go through a pipe at once, so that a full pipe holds a few MB.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// A bucket or container. Reads from it block, and belong on threads that may.
+pub(super) struct Store {
+    objects: Arc<dyn ObjectStore>,
+    url: StoreUrl,
+    runtime: Handle,
+}
+
+/// An object, as it was listed.
+#[derive(Clone)]
+pub(crate) struct StoredObject {
+    store: Arc<Store>,
+    listed: Listed,
+}
+
+impl Store {
+    /// Opens the store of a URL, with what variables say about credentials. Asks nobody yet.
+    ///
+    /// # Errors
+    /// If variables are missing or contradict each other, or costlake was built without stores.
+    pub(super) fn open(url: StoreUrl) -> Result<Self, Error> {
+        let objects = connect(&url).map_err(|error| {
+            let failure = Failure::of(&error);
+            let problem = format!("cannot read from {}: {}", url.name_of(&url.key), failure.text);
+            Error::usage(problem, "see docs/inputs.md for the variables of each store")
+        })?;
+        Ok(Self { objects, url, runtime: Handle::current() })
+    }
+
+    /// The URL of a path in it, for people.
+    pub(super) fn name(&self, path: &Path) -> String {
+        self.url.name_of(&key_text(path))
+    }
+
+    /// Looks for an object.
+    ///
+    /// # Errors
+    /// If the store does not answer. An object that is not there is none.
+    pub(super) fn find(&self, path: &Path) -> Result<Option<Listed>, Error> {
+        let key = self.key(path)?;
+        match self.runtime.block_on(object_store::ObjectStoreExt::head(&self.objects, &key)) {
+            Ok(meta) => Ok(Some(listed(meta))),
+            Err(error) => match Failure::of(&error) {
+                Failure { kind: FailureKind::Missing, .. } => Ok(None),
+                failure => Err(self.failed("find", path, failure)),
+            },
+        }
+    }
+
+    /// Lists all objects below a folder, sorted.
+    ///
+    /// # Errors
+    /// If the store does not answer, or there is no such bucket or container.
+    pub(super) fn list(&self, folder: &Path) -> Result<Vec<Listed>, Error> {
+        let key = self.key(folder)?;
+        let prefix = (!key.as_ref().is_empty()).then_some(&key);
+        let listing = self.objects.list(prefix).map_ok(listed).try_collect::<Vec<_>>();
+        let mut found = self
+            .runtime
+            .block_on(listing)
+            .map_err(|error| self.failed("list", folder, Failure::of(&error)))?;
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    fn key(&self, path: &Path) -> Result<Key, Error> {
+        Key::parse(key_text(path)).map_err(|error| {
+            let problem = format!("{} is no key of an object: {error}", self.name(path));
+            Error::usage(problem, "leave out empty parts, `.` and `..`")
+        })
+    }
+
+    fn failed(&self, action: &'static str, path: &Path, failure: Failure) -> Error {
+        Error::Store { action, place: self.name(path), source: failure }
+    }
+}
+
+impl fmt::Debug for Store {
+    /// The place only: stores print their credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.url.root.as_str())
+    }
+}
+
+impl StoredObject {
+    /// An object of a store.
+    pub(super) fn new(store: Arc<Store>, listed: Listed) -> Self {
+        Self { store, listed }
+    }
+
+    /// Its URL, for people.
+    pub(super) fn name(&self) -> String {
+        self.store.name(&self.listed.path)
+    }
+
+    /// Its length when it was listed.
+    pub(super) fn bytes(&self) -> u64 {
+        self.listed.bytes
+    }
+
+    /// Reads it from the start. Failures come out of the reader, as errors of the program.
+    pub(super) fn read(&self) -> impl Read + Send + 'static {
+        let (sender, reader) = pipe::pipe();
+        let object = self.clone();
+        self.store.runtime.spawn(async move {
+            let end = object.send(&sender).await;
+            // Nobody listens any more when the run has ended early.
+            drop(sender.send(end.map(|()| None)).await);
+        });
+        reader
+    }
+
+    async fn send(&self, sender: &mpsc::Sender<Message>) -> io::Result<()> {
+        let failed = |source| {
+            let place = self.name();
+            io::Error::other(Error::Store { action: "read", place, source })
+        };
+        let path = self.store.key(&self.listed.path).map_err(io::Error::other)?;
+        let ranges = ranges(self.listed.bytes).map(|range| self.range(&path, range));
+        let mut ranges = futures::stream::iter(ranges).buffered(RANGES_IN_FLIGHT);
+        while let Some(range) = ranges.next().await {
+            let mut bytes = range.map_err(failed)?;
+            while !bytes.is_empty() {
+                let piece = bytes.split_to(PIECE_BYTES.min(bytes.len()));
+                if sender.send(Ok(Some(piece))).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn range(&self, key: &Key, range: std::ops::Range<u64>) -> Result<Bytes, Failure> {
+        let options = GetOptions {
+            if_match: self.listed.e_tag.clone(),
+            range: Some(GetRange::Bounded(range.clone())),
+            ..GetOptions::default()
+        };
+        let expected = range.end - range.start;
+        let result = self.store.objects.get_opts(key, options).await;
+        let result = result.map_err(|error| Failure::while_reading(&error))?;
+        if result.meta.size != self.listed.bytes {
+            return Err(Failure::changed());
+        }
+        let bytes = result.bytes().await.map_err(|error| Failure::while_reading(&error))?;
+        if bytes.len() as u64 != expected {
+            let text = format!("{} bytes came of {expected}", bytes.len());
+            return Err(Failure { kind: FailureKind::Failed, text });
+        }
+        Ok(bytes)
+    }
+}
+
+impl fmt::Debug for StoredObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+fn ranges(length: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
+    let starts = (0..length.div_ceil(RANGE_BYTES)).map(|at| at * RANGE_BYTES);
+    starts.map(move |start| start..(start + RANGE_BYTES).min(length))
+}
+
+fn listed(meta: ObjectMeta) -> Listed {
+    Listed { path: PathBuf::from(meta.location.as_ref()), bytes: meta.size, e_tag: meta.e_tag }
+}
+
+fn key_text(path: &Path) -> String {
+    path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(feature = "cloud")]
+fn connect(url: &StoreUrl) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+    use super::location::StoreKind;
+    use object_store::aws::AmazonS3Builder;
+    use object_store::gcp::GoogleCloudStorageBuilder;
+    let root = url.root.as_str();
+    Ok(match url.kind {
+        StoreKind::Azure => Arc::new(azure(url).with_url(root).with_retry(retries()).build()?),
+        StoreKind::S3 => {
+            Arc::new(AmazonS3Builder::from_env().with_url(root).with_retry(retries()).build()?)
+        }
+        StoreKind::Google => {
+            let builder = GoogleCloudStorageBuilder::from_env().with_url(root);
+            Arc::new(builder.with_retry(retries()).build()?)
+        }
+    })
+}
+
+/// A signature in the URL goes before what variables say.
+#[cfg(feature = "cloud")]
+fn azure(url: &StoreUrl) -> object_store::azure::MicrosoftAzureBuilder {
+    use object_store::azure::{AzureCredential, MicrosoftAzureBuilder};
+    let builder = MicrosoftAzureBuilder::from_env();
+    match &url.signature {
+        None => builder,
+        Some(signature) => {
+            let credential = AzureCredential::SASToken(signature.reveal());
+            let fixed = object_store::StaticCredentialProvider::new(credential);
+            // The second is for the emulator, which takes no credentials.
+            builder.with_credentials(Arc::new(fixed)).with_sas_authorization(signature.reveal())
+        }
+    }
+}
+
+/// How long to go on with a store that is busy or cannot be reached: about a minute.
+#[cfg(feature = "cloud")]
+fn retries() -> object_store::RetryConfig {
+    use std::time::Duration;
+    object_store::RetryConfig {
+        backoff: object_store::BackoffConfig {
+            init_backoff: Duration::from_millis(200),
+            max_backoff: Duration::from_secs(10),
+            base: 2.,
+        },
+        max_retries: 8,
+        retry_timeout: Duration::from_secs(60),
+    }
+}
+
+#[cfg(not(feature = "cloud"))]
+fn connect(_: &StoreUrl) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+    let source = "this costlake was built without the feature `cloud`".into();
+    Err(object_store::Error::Generic { store: "", source })
+}
+
+/// What kept a store from answering. Holds no secrets: of an answer only its status and code are kept,
+/// since services repeat signatures and keys in their texts.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Failure {
+    /// What to do about it.
+    pub kind: FailureKind,
+    text: String,
+}
+
+/// What can be done about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// There is no such bucket, container or object.
+    Missing,
+    /// No credentials, wrong ones, or no rights.
+    Access,
+    /// The service is busy or cannot be reached.
+    Busy,
+    /// The object is no longer the one that was listed.
+    Changed,
+    /// Anything else.
+    Failed,
+}
+
+impl Failure {
+    fn of(error: &object_store::Error) -> Self {
+        let text = error.to_string();
+        let status = status_of(&text);
+        let kind = match error {
+            object_store::Error::NotFound { .. } => FailureKind::Missing,
+            object_store::Error::Precondition { .. } => FailureKind::Changed,
+            object_store::Error::PermissionDenied { .. }
+            | object_store::Error::Unauthenticated { .. } => FailureKind::Access,
+            // Requests for tokens fail in their own ways; all are about credentials.
+            _ if text.contains("token re") || text.contains("credential") => FailureKind::Access,
+            _ => match status {
+                Some(401 | 403) => FailureKind::Access,
+                Some(404) => FailureKind::Missing,
+                Some(408 | 429 | 500..) => FailureKind::Busy,
+                Some(_) => FailureKind::Failed,
+                None if is_about_connection(error) => FailureKind::Busy,
+                None => FailureKind::Failed,
+            },
+        };
+        Self { kind, text: told(&text, status) }
+    }
+
+    /// An object that was listed and is gone has changed, too.
+    fn while_reading(error: &object_store::Error) -> Self {
+        match Self::of(error) {
+            Self { kind: FailureKind::Missing | FailureKind::Changed, .. } => Self::changed(),
+            failure => failure,
+        }
+    }
+
+    fn changed() -> Self {
+        let text = "it was replaced or deleted after it had been listed".to_owned();
+        Self { kind: FailureKind::Changed, text }
+    }
+
+    /// What the user can do about it.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self.kind {
+            FailureKind::Missing => "check the names of bucket or container and of the folder",
+            FailureKind::Access => {
+                "credentials come from AZURE_…, AWS_… or GOOGLE_… variables, see docs/inputs.md; they need the right to list and to read"
+            }
+            FailureKind::Busy => {
+                "try again later: nothing was published, and the lake is as it was"
+            }
+            FailureKind::Changed => "run again, when nothing writes there",
+            FailureKind::Failed => "see docs/inputs.md for the variables of each store",
+        }
+    }
+}
+
+fn is_about_connection(error: &object_store::Error) -> bool {
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    causes.map(ToString::to_string).any(|text| text.starts_with("HTTP error"))
+}
+
+/// The status of an answer, as object_store's text has it; its errors hold it in private types.
+fn status_of(text: &str) -> Option<u16> {
+    let (_, rest) = text.split_once("status code: ")?;
+    rest.get(..3)?.parse().ok()
+}
+
+/// What is told of an error's text.
+fn told(text: &str, status: Option<u16>) -> String {
+    let between = |start, end| Some(text.split_once(start)?.1.split_once(end)?.0);
+    let code = between("<Code>", "</Code>").filter(|code| code.len() < 100);
+    match (status, code) {
+        (Some(status), Some(code)) => format!("the service answered {status}, {code}"),
+        (Some(status), None) => format!("the service answered {status}"),
+        (None, _) => without_queries(text),
+    }
+}
+
+/// A text without queries of URLs, and without the places that are named already.
+fn without_queries(text: &str) -> String {
+    let text = text.lines().next().unwrap_or_default();
+    let text = text.rsplit_once(" - ").map_or(text, |(_, cause)| cause);
+    let word = |word: &str| word.split('?').next().unwrap_or_default().to_owned();
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(source: &str, kind: FailureKind, told: &str) {
+        let error = object_store::Error::Generic { store: "S3", source: source.into() };
+        let failure = Failure::of(&error);
+        assert_eq!((failure.kind, failure.text.as_str()), (kind, told));
+    }
+
+    #[test]
+    fn failures_say_what_to_do_and_no_secret() {
+        check(
+            "Error performing list request: Error performing GET https://h/c?sig=secret in 1ms - Server returned non-2xx status code: 403 Forbidden: <Error><Code>AuthenticationFailed</Code><Detail>sig=secret</Detail></Error>",
+            FailureKind::Access,
+            "the service answered 403, AuthenticationFailed",
+        );
+        check(
+            "Error performing GET https://h/c?sig=secret in 1ms - Server returned non-2xx status code: 404 Not Found: ",
+            FailureKind::Missing,
+            "the service answered 404",
+        );
+        check(
+            "Server returned non-2xx status code: 503 Busy: <Code>ServerBusy</Code>",
+            FailureKind::Busy,
+            "the service answered 503, ServerBusy",
+        );
+        check(
+            "Error performing token request: Error performing GET http://169.254.169.254/x?y=secret in 60s - HTTP error: error sending request",
+            FailureKind::Access,
+            "HTTP error: error sending request",
+        );
+        check(
+            "odd https://h/c?sig=secret x",
+            FailureKind::Failed,
+            "Generic S3 error: odd https://h/c x",
+        );
+    }
+
+    #[test]
+    fn ranges_cover_an_object() {
+        let of = |length| ranges(length).map(|range| (range.start, range.end)).collect::<Vec<_>>();
+        assert_eq!(of(0), []);
+        assert_eq!(of(5), [(0, 5)]);
+        assert_eq!(of(RANGE_BYTES), [(0, RANGE_BYTES)]);
+        assert_eq!(of(RANGE_BYTES + 1), [(0, RANGE_BYTES), (RANGE_BYTES, RANGE_BYTES + 1)]);
+    }
+}
