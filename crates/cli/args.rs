@@ -181,7 +181,7 @@ pub(crate) struct ConvertArgs {
     /// az://container/folder. A folder with an export manifest.json is one report, with its metric, period and scope.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// actual or amortized, for files without a manifest.
+    /// actual or amortized, for files without a manifest. FOCUS files show both: of them it takes one.
     #[arg(long, value_name = "METRIC")]
     pub metric: Option<String>,
     /// The month of the bill, for files without a manifest; else from the rows, if all agree.

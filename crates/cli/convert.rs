@@ -41,6 +41,11 @@ pub(crate) async fn convert(
     let definitions = pipeline.definitions(&args.work)?;
     let finding = inputs::find_reports(&args.paths);
     let Found { reports, skipped } = lifecycle::interruptible(finding).await?;
+    let reports = match given.metric {
+        None => lifecycle::interruptible(with_focus_apart(reports, given.currency.clone())).await?,
+        // Which cost of a FOCUS file it is, the reader finds out.
+        Some(_) => reports,
+    };
     check_given(&given, &reports)?;
     for Skipped { path, reason } in &skipped {
         progress.say(&format!("skipped {}: {reason}", output::printable(path)));
@@ -84,26 +89,81 @@ async fn stage(
 ) -> Result<Vec<Placed>, Error> {
     let mut placed = Vec::new();
     for files in reports {
-        let (scope, period) = (files.scope.clone(), files.period);
-        if files.kind == ReportKind::Focus {
-            return Err(focus(&files));
+        for metric in metrics_of(&files, given)? {
+            placed.push(stage_report(engine, publication, &files, metric, given).await?);
         }
-        let metric = files.kind.metric().or(given.metric).ok_or_else(metric_missing)?;
-        let report = report_of(&files, metric, given);
-        let name = report.name.clone();
-        let ingested = engine.ingest(publication, report).await?;
-        files.check_totals(&ingested.account.ledger)?;
-        let facts = &ingested.account.facts;
-        let scope = scope.or_else(|| given.scope.clone());
-        placed.push(Placed {
-            scope: scope.map_or_else(|| scope_of_rows(facts, &name), Ok)?,
-            period: period.or(given.period).map_or_else(|| period_of_rows(facts, &name), Ok)?,
-            ingested,
-        });
     }
     placed.sort_by(|a, b| (&a.scope, a.period).cmp(&(&b.scope, b.period)));
     check_distinct(&placed)?;
     Ok(placed)
+}
+
+async fn stage_report(
+    engine: &Engine,
+    publication: &Publication,
+    files: &FileReport,
+    metric: Metric,
+    given: &Given,
+) -> Result<Placed, Error> {
+    let report = report_of(files, metric, given);
+    let name = report.name.clone();
+    let ingested = engine.ingest(publication, report).await?;
+    files.check_totals(&ingested.account.ledger)?;
+    let facts = &ingested.account.facts;
+    let scope = files.scope.clone().or_else(|| given.scope.clone());
+    let period = files.period.or(given.period);
+    Ok(Placed {
+        scope: scope.map_or_else(|| scope_of_rows(facts, &name), Ok)?,
+        period: period.map_or_else(|| period_of_rows(facts, &name), Ok)?,
+        ingested,
+    })
+}
+
+/// The metrics that a report is read for.
+fn metrics_of(files: &FileReport, given: &Given) -> Result<Vec<Metric>, Error> {
+    match (files.kind, given.metric) {
+        (ReportKind::Metric(metric), _) => Ok(vec![metric]),
+        (ReportKind::Unknown | ReportKind::Focus, Some(metric)) => Ok(vec![metric]),
+        (ReportKind::Focus, None) => Ok(Metric::ALL.to_vec()),
+        (ReportKind::Unknown, None) => Err(metric_missing()),
+    }
+}
+
+/// Takes FOCUS files, which show both metrics, out of the reports that nothing says the metric of. Only
+/// their headers tell.
+async fn with_focus_apart(
+    reports: Vec<FileReport>,
+    currency: Option<String>,
+) -> Result<Vec<FileReport>, Error> {
+    let looking = tokio::task::spawn_blocking(move || {
+        let mut apart = Vec::new();
+        for report in reports {
+            match report.kind {
+                ReportKind::Unknown => apart.extend(split_focus(report, currency.as_ref())?),
+                ReportKind::Metric(_) | ReportKind::Focus => apart.push(report),
+            }
+        }
+        Ok(apart)
+    });
+    looking.await.unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
+}
+
+fn split_focus(report: FileReport, currency: Option<&String>) -> Result<Vec<FileReport>, Error> {
+    let (mut focus, mut others) = (Vec::new(), Vec::new());
+    for file in &report.files {
+        let binding = inputs::read_binding(file, currency.cloned())?;
+        let same = if binding.has_both_metrics() { &mut focus } else { &mut others };
+        same.push(file.clone());
+    }
+    if others.is_empty() {
+        return Ok(vec![FileReport { kind: ReportKind::Focus, ..report }]);
+    }
+    if focus.is_empty() {
+        return Ok(vec![report]);
+    }
+    let (period, scope) = (report.period, &report.scope);
+    let part = |kind, files| FileReport { kind, period, scope: scope.clone(), files, totals: None };
+    Ok(vec![part(ReportKind::Focus, focus), part(ReportKind::Unknown, others)])
 }
 
 /// Prepares every month, the reports of each together, and then puts all in place.
@@ -139,7 +199,8 @@ struct Given {
 impl Given {
     fn of(args: &ConvertArgs) -> Result<Self, Error> {
         let usage = |message: String| Error::usage(message, "see `costlake convert --help`");
-        let metric = args.metric.as_deref().map(str::parse::<Metric>).transpose();
+        let metric = args.metric.as_deref().filter(|metric| !metric.eq_ignore_ascii_case("both"));
+        let metric = metric.map(str::parse::<Metric>).transpose();
         let period = args.period.as_deref().map(str::parse::<BillingPeriod>).transpose();
         if let Some(currency) = &args.currency {
             let is_code = currency.len() == 3 && currency.bytes().all(|b| b.is_ascii_uppercase());
@@ -170,10 +231,10 @@ fn scope_of_name(name: &str) -> Result<ScopeSlug, Error> {
 
 /// Flags speak about files without a manifest; where all have one they would be ignored in silence.
 fn check_given(given: &Given, reports: &[FileReport]) -> Result<(), Error> {
-    let needs_metric = reports.iter().any(|report| report.kind == ReportKind::Unknown);
-    if needs_metric && given.metric.is_none() {
+    if given.metric.is_none() && reports.iter().any(|r| r.kind == ReportKind::Unknown) {
         return Err(metric_missing());
     }
+    let needs_metric = reports.iter().any(|report| report.kind.metric().is_none());
     let needs_period = reports.iter().any(|report| report.period.is_none());
     let needs_scope = reports.iter().any(|report| report.scope.is_none());
     if (given.metric.is_some() && !needs_metric)
@@ -188,18 +249,10 @@ fn check_given(given: &Given, reports: &[FileReport]) -> Result<(), Error> {
     Ok(())
 }
 
-fn focus(report: &FileReport) -> Error {
-    let first = report.files.first().map_or_else(String::new, ToString::to_string);
-    Error::usage(
-        format!("{first}: an export in the columns of FOCUS, which is not readable yet"),
-        "export ActualCost and AmortizedCost, and leave this one out",
-    )
-}
-
 fn metric_missing() -> Error {
     Error::usage(
         "nothing in a cost file says whether it is actual or amortized",
-        "add --metric actual or --metric amortized",
+        "add --metric actual or --metric amortized; only FOCUS files show both",
     )
 }
 

@@ -6,10 +6,9 @@ use arrow::datatypes::Schema;
 use chrono::{SecondsFormat, Utc};
 use comfy_table::{CellAlignment, Table, presets};
 use costlake_model::columns::{self, SOURCE_COLUMNS};
-use costlake_model::{BillingPeriod, ExactSum, Metric, Partition, Table as LakeTable};
+use costlake_model::{BillingPeriod, ExactSum, Partition, Table as LakeTable};
 use costlake_sink::{CheckedObject, Lake, PartitionStatus};
 use costlake_transform::header::Binding;
-use costlake_transform::{BlobOptions, BlobReader};
 use serde_json::{Map, Value, json};
 
 use crate::args::{LakeArgs, SchemaArgs};
@@ -258,7 +257,7 @@ fn schema_rows(schema: &Schema) -> Vec<Row> {
 }
 
 fn file_columns(path: &Path, currency: Option<String>) -> Result<Columns, Error> {
-    let binding = read_binding(path, currency)?;
+    let binding = inputs::read_binding(&InputFile::plain(path), currency)?;
     let missing = SOURCE_COLUMNS.len() - binding.columns.len();
     Ok(Columns {
         title: format!(
@@ -305,35 +304,6 @@ fn binding_rows(binding: &Binding) -> Vec<Row> {
 
 /// Where the costs of a FOCUS file go that are not those of its actual rows.
 const OTHER_METRIC: &str = "(of metric amortized)";
-
-fn read_binding(path: &Path, currency: Option<String>) -> Result<Binding, Error> {
-    let refused = |source| Error::Refused { file: path.display().to_string(), source };
-    let mut source = inputs::open(&InputFile::plain(path))?;
-    let mut reader = BlobReader::new(BlobOptions {
-        ordinal: 0,
-        metric: Metric::Actual,
-        currency,
-        chunk_bytes: 1 << 20,
-    });
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let length = source.read(&mut buffer).map_err(|source| Error::File {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
-        reader.feed(&mut &buffer[..length]).map_err(refused)?;
-        if let Some(binding) = reader.binding() {
-            return Ok(binding.as_ref().clone());
-        }
-        if length == 0 {
-            let (_, summary) = reader.finish().map_err(refused)?;
-            return summary.binding.map(|binding| binding.as_ref().clone()).ok_or_else(|| {
-                Error::Internal("a header was neither bound nor refused".to_owned())
-            });
-        }
-    }
-}
 
 impl Show for Columns {
     fn for_people(&self) -> String {

@@ -11,6 +11,7 @@
 //! `docs/inputs.md` says it for users.
 
 mod finding;
+mod header;
 mod kinds;
 mod location;
 mod manifests;
@@ -30,6 +31,7 @@ use costlake_model::{BillingPeriod, Metric, ScopeSlug};
 use crate::archive::Archive;
 use crate::error::Error;
 use finding::{Gathered, Loose};
+pub(crate) use header::read_binding;
 #[expect(unused_imports, reason = "for a reader of Parquet files, which seeks")]
 pub(crate) use opening::open_seekable;
 pub(crate) use opening::{decompressed, open};
