@@ -26,6 +26,12 @@ mod oracles;
 // Public cost files of all generations.
 #[cfg(test)]
 mod samples;
+// FOCUS files against the native reports that they were made from.
+#[cfg(test)]
+mod focus;
+// Columns that change from month to month.
+#[cfg(test)]
+mod contract;
 // Every way to get it wrong: exit code, text, and a lake that is as it was.
 #[cfg(test)]
 mod wrong_tries;
