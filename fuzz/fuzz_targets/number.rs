@@ -44,8 +44,7 @@ fn expected(text: &[u8]) -> Result<BigDecimal, NumberError> {
     let limits = value.normalized();
     let (digits, scale) = limits.as_bigint_and_scale();
     let limit = BigDecimal::new(BigInt::from(1), -14);
-    let stored = value.with_scale_round(24, RoundingMode::HalfEven);
-    if limits.abs() >= limit || stored.abs() >= limit {
+    if limits.abs() >= limit {
         return Err(NumberError::TooLarge);
     }
     if scale > 38 || (*digits).magnitude().to_string().len() > 38 {
