@@ -5,10 +5,11 @@ use arrow::datatypes::{DataType, Decimal128Type};
 use arrow::util::display::array_value_to_string;
 use costlake_model::ExactSum;
 use costlake_model::ledger::{Ledger, RowTotals};
-use costlake_transform::{BlobOptions, BlobReader, BlobSummary, DecodedChunk, Error};
+use costlake_transform::{BlobReader, BlobSummary, DecodedChunk, Error};
 use serde_json::{Map, Value, json};
 
 use super::generator::{File, Random};
+use crate::harness::blob_options;
 
 /// What costlake makes of a file that is fed in odd pieces.
 pub(super) fn costlake(random: &mut Random, file: &File) -> Value {
@@ -18,16 +19,9 @@ pub(super) fn costlake(random: &mut Random, file: &File) -> Value {
     }
 }
 
-fn options(random: &mut Random, file: &File) -> BlobOptions {
-    BlobOptions {
-        ordinal: 0,
-        currency: file.currency.map(str::to_owned),
-        chunk_bytes: random.pick(&[64, 256, 4096, 1 << 20]),
-    }
-}
-
 fn read(random: &mut Random, file: &File) -> Result<(Vec<DecodedChunk>, BlobSummary), Error> {
-    let mut reader = BlobReader::new(options(random, file));
+    let chunk_bytes = random.pick(&[64, 256, 4096, 1 << 20]);
+    let mut reader = BlobReader::new(blob_options(file.currency, "actual", chunk_bytes));
     let mut chunks = Vec::new();
     let mut rest = &*file.bytes;
     while !rest.is_empty() {

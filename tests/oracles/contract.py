@@ -22,9 +22,9 @@ decimal.getcontext().prec = 200
 class Refused(Exception):
     """A file that cannot be trusted, by the kind of its fault."""
 
-    def __init__(self, kind, place=None, records=None):
+    def __init__(self, kind, place=None, records=None, missing=()):
         super().__init__(kind)
-        self.kind, self.place, self.records = kind, place, records
+        self.kind, self.place, self.records, self.missing = kind, place, records, list(missing)
 
 
 # --- columns -------------------------------------------------------------------------------------
@@ -187,8 +187,9 @@ class Header:
         if len(set(unknown)) < len(unknown):
             raise Refused("repeated-name")
         required = ["charge_date", "cost"] + ([] if has_currency else ["billing_currency"])
-        if not set(required) <= set(known):
-            raise Refused("missing-columns")
+        missing = [name for name in required if name not in known]
+        if missing:
+            raise Refused("missing-columns", missing=missing)
         self.field_of = {name: at for at, name in enumerate(meanings) if name}
         self.unknown = [(at, self.shown(at)) for at, name in enumerate(meanings) if not name]
 
