@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use costlake_transform::BlobOptions;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -358,6 +359,16 @@ pub(crate) fn gzipped(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// How tests that read blobs themselves want them read.
+pub(crate) fn blob_options(
+    currency: Option<&str>,
+    metric: &str,
+    chunk_bytes: usize,
+) -> BlobOptions {
+    let metric = metric.parse().unwrap();
+    BlobOptions { ordinal: 0, metric, currency: currency.map(str::to_owned), chunk_bytes }
 }
 
 /// The reference folder of the project, if it is here; else says so.

@@ -41,3 +41,9 @@ mod inspect;
 // Any small file.
 #[cfg(test)]
 mod properties;
+// Five readers over generated files, and where they disagree.
+#[cfg(test)]
+mod differential;
+// The figures of every sample file, computed elsewhere.
+#[cfg(test)]
+mod golden;

@@ -536,8 +536,71 @@ mod tests {
         assert_eq!(sum.exact_total().to_stored(), None);
     }
 
+    /// An accepted number as a source may write it, and its plain digits without zeros at either end.
+    #[derive(Debug)]
+    struct Written {
+        text: String,
+        plain: String,
+    }
+
+    /// Any value of at most 38 digits, at most 14 of them before the point, with zeros at either end, an
+    /// exponent that shifts the point, and blanks around it.
+    fn written() -> impl Strategy<Value = Written> {
+        let digits = "[1-9]([0-9]{0,36}[1-9])?";
+        let zeros = (0..4_usize, 0..4_usize);
+        (digits, 0..=38_usize, any::<bool>(), zeros, -20..20_i32, "[eE]", " ?").prop_map(
+            |(digits, scale, is_negative, zeros, shift, e, blank)| {
+                let integers = digits.len().saturating_sub(scale);
+                let scale = if integers > 14 { digits.len() - 14 } else { scale };
+                let sign = if is_negative { "-" } else { "" };
+                let plain = format!("{sign}{}", with_point(&digits, scale));
+                let point = scale.cast_signed().saturating_add(shift as isize).clamp(0, 40);
+                let exponent = point - scale.cast_signed();
+                let shifted = with_point(&digits, point.cast_unsigned());
+                let (integer, fraction) = shifted.split_once('.').unwrap_or((&shifted, ""));
+                let fraction = format!("{fraction}{}", "0".repeat(zeros.1));
+                let fraction = if fraction.is_empty() { fraction } else { format!(".{fraction}") };
+                let exponent = if exponent == 0 { String::new() } else { format!("{e}{exponent}") };
+                let zeros = "0".repeat(zeros.0);
+                let text = format!("{blank}{sign}{zeros}{integer}{fraction}{exponent}{blank}");
+                Written { text, plain }
+            },
+        )
+    }
+
+    /// `digits x 10^-scale` in plain digits.
+    fn with_point(digits: &str, scale: usize) -> String {
+        let padded = format!("{digits:0>width$}", width = scale + 1);
+        let (integer, fraction) = padded.split_at(padded.len() - scale);
+        match fraction.trim_end_matches('0') {
+            "" => integer.to_owned(),
+            fraction => format!("{integer}.{fraction}"),
+        }
+    }
+
+    fn exact_sum(value: ExactDecimal) -> ExactSum {
+        ExactSum::from_stored(value.stored()) + ExactSum::from_residue(value.residue())
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn every_accepted_text_keeps_its_value_when_printed_and_read_again(written in written()) {
+            let value = ExactDecimal::parse(written.text.as_bytes()).unwrap();
+            let printed = exact_sum(value).to_string();
+            prop_assert_eq!(&printed, &written.plain);
+            prop_assert_eq!(ExactDecimal::parse(printed.as_bytes()), Ok(value));
+            prop_assert_eq!(ExactSum::parse(&printed), Some(exact_sum(value)));
+        }
+
+        #[test]
+        fn a_stored_value_printed_and_read_again_is_itself(written in written()) {
+            let stored = ExactDecimal::parse(written.text.as_bytes()).unwrap().stored();
+            let printed = ExactSum::from_stored(stored).to_string();
+            let again = ExactDecimal::parse(printed.as_bytes()).unwrap();
+            prop_assert_eq!((again.stored(), again.is_rounded()), (stored, false));
+        }
 
         #[test]
         fn printing_then_parsing_gives_the_same(mantissa in -10_i128.pow(38) + 1..10_i128.pow(38)) {

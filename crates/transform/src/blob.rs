@@ -1,6 +1,7 @@
 //! One blob of a report: byte-order mark, header, then chunks of whole records.
 
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 use costlake_model::Metric;
@@ -18,6 +19,8 @@ const MAX_HEADER_BYTES: usize = 1 << 20;
 const MAX_TITLE_LINES: usize = 4;
 /// How many bytes are looked at first for a header; twice as many each time that it is not whole.
 const HEADER_STEP_BYTES: usize = 4096;
+/// How many records are located at a time.
+const RANGE_ROWS: usize = 1024;
 /// A record is never longer; real ones have some thousand bytes.
 const MAX_RECORD_BYTES: usize = 128 << 20;
 
@@ -251,6 +254,29 @@ impl BlobReader {
     fn drop_front(&mut self, bytes: usize) {
         self.buffer.drain(..bytes);
         self.offset += bytes as u64;
+    }
+}
+
+impl Chunk {
+    /// Where its records lie within the blob, in order, line ends left out: together with line ends,
+    /// empty lines and what stands before the first record they are the blob, byte for byte.
+    pub fn record_ranges(&self) -> Vec<Range<u64>> {
+        let mut reader = csv::RecordReader::new(&self.text, self.plan.binding.field_count);
+        let (mut table, mut malformed) = (csv::FieldTable::default(), Vec::new());
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        let mut has_more = true;
+        while has_more {
+            has_more = reader.read(RANGE_ROWS, &mut table, &mut malformed);
+            let range = |row| {
+                let start = table.start(row);
+                start..start + table.record(&self.text, row).len()
+            };
+            ranges.extend((0..table.len()).map(range));
+            ranges.extend(malformed.drain(..).map(|record| record.start..record.end));
+        }
+        ranges.sort_unstable_by_key(|range| range.start);
+        let offset = |at: usize| self.byte_offset + at as u64;
+        ranges.into_iter().map(|range| offset(range.start)..offset(range.end)).collect()
     }
 }
 

@@ -7,12 +7,14 @@ mod hostile;
 #[cfg(test)]
 mod layouts;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod rollups;
 
 use costlake_model::Metric;
-use costlake_transform::{BlobOptions, BlobReader, BlobSummary, DecodedChunk, Error};
+use costlake_transform::{BlobOptions, BlobReader, BlobSummary, Chunk, DecodedChunk, Error};
 
 /// Options that cut small chunks, so that small texts have several.
 fn options() -> BlobOptions {
@@ -33,6 +35,16 @@ fn read_pieces<'a>(
     pieces: impl Iterator<Item = &'a [u8]>,
     options: BlobOptions,
 ) -> Result<(Vec<DecodedChunk>, BlobSummary), Error> {
+    let (chunks, summary) = cut_pieces(pieces, options)?;
+    let decoded = chunks.iter().map(|chunk| chunk.decode()).collect::<Result<_, _>>()?;
+    Ok((decoded, summary))
+}
+
+/// Cuts a text fed in the given pieces into chunks.
+fn cut_pieces<'a>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+    options: BlobOptions,
+) -> Result<(Vec<Chunk>, BlobSummary), Error> {
     let mut reader = BlobReader::new(options);
     let mut chunks = Vec::new();
     for mut input in pieces {
@@ -42,8 +54,7 @@ fn read_pieces<'a>(
     }
     let (last, summary) = reader.finish()?;
     chunks.extend(last);
-    let decoded = chunks.iter().map(|chunk| chunk.decode()).collect::<Result<_, _>>()?;
-    Ok((decoded, summary))
+    Ok((chunks, summary))
 }
 
 fn read(text: &str) -> Result<Vec<DecodedChunk>, Error> {

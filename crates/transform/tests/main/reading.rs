@@ -220,14 +220,14 @@ fn any_file() -> impl Strategy<Value = String> {
     let row = (cost, field.clone(), field).prop_map(|(cost, tags, meter)| {
         format!("07/01/2025,{cost},EUR,{tags},Usage,OnDemand,{meter}")
     });
-    prop::collection::vec(row, 0..30).prop_map(|rows| {
+    prop::collection::vec(row, 0..16).prop_map(|rows| {
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
         file(&rows)
     })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
     fn cutting_anywhere_gives_the_same_batches(text in any_file(), piece in 1_usize..400) {
