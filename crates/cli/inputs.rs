@@ -1,4 +1,4 @@
-//! Files that are there already: plain, gzipped and zipped CSV, folders, and Azure's export folders.
+//! Files that are there already: plain, gzipped and zipped CSV, Parquet, folders, and Azure's export folders.
 //!
 //! A folder with `manifest.json` is one report: its blobs in the order of the manifest, with the
 //! metric, period and scope that it names, its row and byte counts checked (`cost-data.md`, 4).
@@ -15,6 +15,8 @@ use serde::Deserialize;
 
 use crate::archive;
 use crate::error::Error;
+use crate::ingest::{OpenBlob, read_error};
+use crate::parquet_text;
 
 /// The files of one report.
 #[derive(Debug, PartialEq, Eq)]
@@ -127,7 +129,7 @@ pub(crate) fn find_reports(paths: &[PathBuf]) -> Result<(Vec<FileReport>, Vec<Pa
     if reports.is_empty() {
         return Err(Error::usage(
             "there is no cost file below the given paths",
-            "give .csv, .csv.gz or .zip files, or folders of them",
+            "give .csv, .csv.gz, .parquet or .zip files, or folders of them",
         ));
     }
     Ok((reports, superseded))
@@ -163,7 +165,7 @@ fn collect(
         folders.push(manifest.clone());
         entries.retain(|entry| entry.is_dir());
     }
-    entries.retain(|entry| entry.is_dir() || is_cost_file(entry));
+    entries.retain(|entry| if entry.is_dir() { !is_lake(entry) } else { is_cost_file(entry) });
     entries.iter().try_for_each(|entry| collect(entry, loose, folders))
 }
 
@@ -205,10 +207,15 @@ fn is_manifest(path: &Path) -> bool {
     path.file_name().is_some_and(|name| MANIFEST_NAMES.iter().any(|manifest| name == *manifest))
 }
 
-const COST_ENDINGS: [&str; 2] = [".csv", ".csv.gz"];
+const COST_ENDINGS: [&str; 3] = [".csv", ".csv.gz", ".parquet"];
 
 fn is_cost_file(path: &Path) -> bool {
     has_ending(path, &COST_ENDINGS) || has_ending(path, &[".zip"])
+}
+
+/// Whether a folder is a lake: what was written there is no source.
+fn is_lake(folder: &Path) -> bool {
+    folder.join("_costlake").is_dir()
 }
 
 /// Whether a name has one of some endings, in any case. Names that begin with a dot are no cost files:
@@ -296,11 +303,11 @@ fn blob_path(folder: &Path, blob_name: &str) -> PathBuf {
     folder.join(blob_name.rsplit('/').next().unwrap_or(blob_name))
 }
 
-/// Opens a file, decompressing it if it is gzipped.
+/// Opens a file, decompressing it if it is gzipped, and writing it as text if it is Parquet.
 ///
 /// # Errors
 /// If it cannot be opened, or is not as long as its manifest says.
-pub(crate) fn open(file: &InputFile) -> Result<Box<dyn Read + Send>, Error> {
+pub(crate) fn open(file: &InputFile) -> Result<OpenBlob, Error> {
     let failed = |source| Error::File { action: "read", path: file.path.clone(), source };
     let opened = File::open(&file.path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::Damaged {
@@ -318,9 +325,20 @@ pub(crate) fn open(file: &InputFile) -> Result<Box<dyn Read + Send>, Error> {
     }
     let source: Box<dyn Read + Send> = match &file.entry {
         Some(entry) => archive::open_file(&file.path, entry),
+        None if parquet_text::is_parquet(&opened).map_err(failed)? => {
+            return open_parquet(file, opened);
+        }
         None => Box::new(opened),
     };
-    decompressed(source).map_err(failed)
+    decompressed(source).map(OpenBlob::from).map_err(failed)
+}
+
+fn open_parquet(file: &InputFile, opened: File) -> Result<OpenBlob, Error> {
+    let text = parquet_text::open(opened).map_err(|error| read_error(&file.to_string(), error))?;
+    let note = |column: &String| {
+        format!("column {column} is a float in the file: its digits are those of the float")
+    };
+    Ok(OpenBlob { notes: text.float_columns().iter().map(note).collect(), text: Box::new(text) })
 }
 
 /// Decompresses bytes that begin as gzip data do, of any number of members; others pass.

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::args::{LakeArgs, SchemaArgs};
 use crate::config::{self, PipelineFile};
 use crate::error::Error;
+use crate::ingest::read_error;
 use crate::inputs::{self, InputFile};
 use crate::output::{self, Row, Show};
 
@@ -304,15 +305,12 @@ fn binding_rows(binding: &Binding) -> Vec<Row> {
 
 fn read_binding(path: &Path, currency: Option<String>) -> Result<Binding, Error> {
     let refused = |source| Error::Refused { file: path.display().to_string(), source };
-    let mut source = inputs::open(&InputFile::plain(path))?;
+    let mut source = inputs::open(&InputFile::plain(path))?.text;
     let mut reader = BlobReader::new(BlobOptions { ordinal: 0, currency, chunk_bytes: 1 << 20 });
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let length = source.read(&mut buffer).map_err(|source| Error::File {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
+        let file = path.display().to_string();
+        let length = source.read(&mut buffer).map_err(|error| read_error(&file, error))?;
         reader.feed(&mut &buffer[..length]).map_err(refused)?;
         if let Some(binding) = reader.binding() {
             return Ok(binding.as_ref().clone());
