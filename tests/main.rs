@@ -26,6 +26,9 @@ mod oracles;
 // Public cost files of all generations.
 #[cfg(test)]
 mod samples;
+// Parquet files as input.
+#[cfg(test)]
+mod parquet_inputs;
 // Every way to get it wrong: exit code, text, and a lake that is as it was.
 #[cfg(test)]
 mod wrong_tries;

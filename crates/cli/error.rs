@@ -233,7 +233,7 @@ impl Error {
             }
             Self::Damaged { .. } => "fetch the file again",
             Self::Unsupported { .. } => {
-                "export it as CSV, or as Parquet with columns of plain types"
+                "export it as CSV, or as Parquet the way Azure does: flat columns, Snappy, not encrypted"
             }
             Self::Unproven { .. } => {
                 "a damaged month is mended by publishing it again; what a newer costlake wrote needs that one"

@@ -77,6 +77,7 @@ impl Table {
         let described = ArrowReaderMetadata::load(&file, options.clone()).map_err(refused)?;
         let columns = columns_of(described.parquet_schema())?;
         check_compression(described.metadata())?;
+        check_not_glued(&file, described.metadata())?;
         // Texts are read as bytes: one that is no UTF-8 is the matter of its row, not of the file.
         let options = options.with_parquet_schema(without_text(described.parquet_schema())?);
         let bytes = ArrowReaderMetadata::load(&file, options.clone()).map_err(refused)?;
@@ -343,6 +344,24 @@ fn check_footer(mut file: &File) -> io::Result<()> {
     }
 }
 
+/// Refuses files that were glued together: their last footer speaks of one of them, and the rows of the
+/// others would be lost in silence. Between the rows and the footer there are indexes at most.
+fn check_not_glued(mut file: &File, metadata: &ParquetMetaData) -> io::Result<()> {
+    const SEAM: &[u8] = b"PAR1PAR1";
+    let chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let ends =
+        chunks.map(|chunk| chunk.byte_range()).map(|(start, length)| start.saturating_add(length));
+    file.seek(SeekFrom::Start(ends.max().unwrap_or_default()))?;
+    let mut window = Vec::new();
+    while file.take(1 << 16).read_to_end(&mut window)? > 0 {
+        if window.windows(SEAM.len()).any(|bytes| bytes == SEAM) {
+            return Err(damaged("several files were glued together"));
+        }
+        window.drain(..window.len().saturating_sub(SEAM.len() - 1));
+    }
+    Ok(())
+}
+
 fn columns_of(schema: &SchemaDescriptor) -> io::Result<Vec<Column>> {
     let column = |field: &Arc<Type>| {
         let info = field.get_basic_info();
@@ -365,14 +384,12 @@ fn check_compression(metadata: &ParquetMetaData) -> io::Result<()> {
     let mut chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
     let unknown = chunks
         .find(|chunk| matches!(chunk.compression(), Compression::BROTLI(_) | Compression::LZO));
-    match unknown {
-        Some(chunk) => Err(unsupported(format!(
-            "column `{}` is compressed with {:?}; expected Snappy, Gzip, Zstandard, LZ4 or none",
-            chunk.column_path().string(),
-            chunk.compression()
-        ))),
-        None => Ok(()),
-    }
+    let Some(chunk) = unknown else { return Ok(()) };
+    let compression = if chunk.compression() == Compression::LZO { "LZO" } else { "Brotli" };
+    Err(unsupported(format!(
+        "column `{}` is compressed with {compression}; expected Snappy, Gzip, Zstandard, LZ4 or none",
+        chunk.column_path().string()
+    )))
 }
 
 /// The schema with texts as plain bytes, for those that Parquet marks as text, JSON and such.

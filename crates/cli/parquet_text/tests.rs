@@ -408,6 +408,16 @@ fn flipped_bytes_never_panic() {
 }
 
 #[test]
+fn glued_files_are_refused() {
+    let file = usual_file();
+    let other = file_of(vec![("a", Arc::new(NullArray::new(1)))], WriterProperties::default());
+    for parts in [[&file, &file], [&file, &other], [&other, &file]] {
+        assert!(read(&parts.map(Vec::as_slice).concat()).is_err());
+    }
+    check_refused(&file.repeat(2), io::ErrorKind::InvalidData, &["glued together"]);
+}
+
+#[test]
 fn encrypted_files_are_refused_as_such() {
     check_refused(b"PAR1....PARE", io::ErrorKind::Unsupported, &["encrypted"]);
     check_refused(b"PARE....PARE", io::ErrorKind::Unsupported, &["encrypted"]);
