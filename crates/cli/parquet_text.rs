@@ -38,11 +38,15 @@ pub(crate) struct ParquetText {
     float_columns: Vec<String>,
 }
 
-/// Returns whether a file begins as Parquet files do. The file is then at its start again.
+/// Returns whether a file begins as Parquet files do. The file is then at its start again. A pipe is none:
+/// Parquet is read from its end.
 ///
 /// # Errors
 /// If it cannot be read.
 pub(crate) fn is_parquet(mut file: &File) -> io::Result<bool> {
+    if !file.metadata()?.is_file() {
+        return Ok(false);
+    }
     let mut start = Vec::new();
     file.take(MAGICS[0].len() as u64).read_to_end(&mut start)?;
     file.seek(SeekFrom::Start(0))?;
