@@ -173,7 +173,7 @@ impl WorkArgs {
 /// Which files, and where to.
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
-    /// CSV files, plain, gzipped or in zip archives, and folders of them. A folder with an export manifest.json is one
+    /// CSV files, plain, gzipped or in zip archives, Parquet files, and folders of them. A folder with an export manifest.json is one
     /// report, with its metric, period and scope.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::archive;
 use crate::error::Error;
-use crate::ingest::{OpenBlob, read_error};
+use crate::ingest::OpenBlob;
 use crate::parquet_text;
 
 /// The files of one report.
@@ -326,19 +326,11 @@ pub(crate) fn open(file: &InputFile) -> Result<OpenBlob, Error> {
     let source: Box<dyn Read + Send> = match &file.entry {
         Some(entry) => archive::open_file(&file.path, entry),
         None if parquet_text::is_parquet(&opened).map_err(failed)? => {
-            return open_parquet(file, opened);
+            return parquet_text::open_blob(&file.to_string(), opened);
         }
         None => Box::new(opened),
     };
     decompressed(source).map(OpenBlob::from).map_err(failed)
-}
-
-fn open_parquet(file: &InputFile, opened: File) -> Result<OpenBlob, Error> {
-    let text = parquet_text::open(opened).map_err(|error| read_error(&file.to_string(), error))?;
-    let note = |column: &String| {
-        format!("column {column} is a float in the file: its digits are those of the float")
-    };
-    Ok(OpenBlob { notes: text.float_columns().iter().map(note).collect(), text: Box::new(text) })
 }
 
 /// Decompresses bytes that begin as gzip data do, of any number of members; others pass.

@@ -24,6 +24,8 @@ use std::thread;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::error::Error;
+use crate::ingest::{OpenBlob, read_error};
 use crate::pipe::{self, Message, PipeReader};
 use columns::Table;
 
@@ -51,6 +53,18 @@ pub(crate) fn is_parquet(mut file: &File) -> io::Result<bool> {
     file.take(MAGICS[0].len() as u64).read_to_end(&mut start)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(MAGICS.iter().any(|magic| start == magic))
+}
+
+/// Opens a Parquet file as a blob of the given name, with a note for each column of floats.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_blob(name: &str, file: File) -> Result<OpenBlob, Error> {
+    let text = open(file).map_err(|error| read_error(name, error))?;
+    let note = |column: &String| {
+        format!("column {column} is a float in the file: its digits are those of the float")
+    };
+    Ok(OpenBlob { notes: text.float_columns().iter().map(note).collect(), text: Box::new(text) })
 }
 
 /// Opens a Parquet file. Its rows are read on a thread of their own, a little ahead of the reader.

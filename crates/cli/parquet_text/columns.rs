@@ -77,6 +77,7 @@ impl Table {
         let described = ArrowReaderMetadata::load(&file, options.clone()).map_err(refused)?;
         let columns = columns_of(described.parquet_schema())?;
         check_compression(described.metadata())?;
+        check_values(described.metadata())?;
         check_not_glued(&file, described.metadata())?;
         // Texts are read as bytes: one that is no UTF-8 is the matter of its row, not of the file.
         let options = options.with_parquet_schema(without_text(described.parquet_schema())?);
@@ -342,6 +343,20 @@ fn check_footer(mut file: &File) -> io::Result<()> {
         b"PARE" => Err(unsupported("the Parquet file is encrypted")),
         _ => Err(damaged("it has no footer, so its end is missing")),
     }
+}
+
+/// Every column of a row group has a value, or a null, for each of its rows.
+fn check_values(metadata: &ParquetMetaData) -> io::Result<()> {
+    for group in metadata.row_groups() {
+        let rows = group.num_rows();
+        if let Some(column) = group.columns().iter().find(|column| column.num_values() != rows) {
+            let (name, values) = (column.column_path().string(), column.num_values());
+            return Err(damaged(format!(
+                "column `{name}` has {values} values in a row group of {rows} rows"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses files that were glued together: their last footer speaks of one of them, and the rows of the
