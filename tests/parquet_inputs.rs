@@ -124,7 +124,7 @@ fn exports_of_all_types_give_the_lake_of_their_csv_files() {
     let mut names: Vec<PathBuf> =
         fs::read_dir(variants).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
-    assert_eq!(names.len(), 9);
+    assert_eq!(names.len(), 10);
     let mut lakes = Vec::new();
     for variant in names {
         println!("{}", variant.display());
@@ -141,7 +141,7 @@ fn exports_of_all_types_give_the_lake_of_their_csv_files() {
     }
     let lakes: Vec<&Path> = lakes.iter().map(PathBuf::as_path).collect();
     let outcome = python("same_lake.py", &lakes).unwrap();
-    assert_eq!(outcome.stdout, "ok: 9 objects\n".repeat(9));
+    assert_eq!(outcome.stdout, "ok: 9 objects\n".repeat(10));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 """Writes the CSV files of `costlake simulate generate` as the Parquet files that Azure's exports are known
-to be, with pyarrow, and beside each the CSV file of the same values.
+to be, with pyarrow and once with DuckDB, and beside each the CSV file of the same values.
 
     write_parquet.py FILES OUT
 
@@ -15,6 +15,7 @@ import sys
 from datetime import date, datetime, timezone
 from decimal import Decimal
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -95,6 +96,11 @@ VARIANTS = [
         {"Tags": (pa.binary(), str.encode), "InvoiceSectionName": (pa.large_binary(), str.encode)},
         {"column_encoding": {"Tags": "DELTA_BYTE_ARRAY", "InvoiceSectionName": "DELTA_LENGTH_BYTE_ARRAY"}, "use_dictionary": False},
     ),
+    (
+        "duckdb",
+        decimals(28) | days(pa.date32(), day) | {"Quantity": (pa.decimal128(18, 8), amount(8)), FLAG: BOOLEAN},
+        {"duckdb": 'SubscriptionId::uuid as "SubscriptionId", MeterId::uuid as "MeterId"'},
+    ),
 ]
 
 
@@ -117,7 +123,12 @@ def write(rows, types, options, table_file, text_file):
         kind, convert = types.get(name, TEXT)
         values[name] = [convert(row[name]) if row[name] else None for row in rows]
         columns[name] = pa.array(values[name], kind)
-    pq.write_table(pa.table(columns), table_file, **options)
+    arrow_table = pa.table(columns)
+    if "duckdb" in options:
+        query = f"select * replace ({options['duckdb']}) from arrow_table"
+        duckdb.execute(f"copy ({query}) to '{table_file}' (format parquet, codec 'lz4_raw')")
+    else:
+        pq.write_table(arrow_table, table_file, **options)
     with open(text_file, "w", encoding="utf-8", newline="") as text:
         writer = csv.writer(text)
         writer.writerow(rows[0])
