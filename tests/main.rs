@@ -32,6 +32,9 @@ mod focus;
 // Columns that change from month to month.
 #[cfg(test)]
 mod contract;
+// Parquet files as input.
+#[cfg(test)]
+mod parquet_inputs;
 // Every way to get it wrong: exit code, text, and a lake that is as it was.
 #[cfg(test)]
 mod wrong_tries;

@@ -177,8 +177,9 @@ impl WorkArgs {
 /// Which files, and where to.
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
-    /// CSV files, plain, gzipped or in zip archives, and folders of them; patterns, in quotes; URLs such as
-    /// az://container/folder. A folder with an export manifest.json is one report, with its metric, period and scope.
+    /// Cost files: CSV, plain, gzipped or in zip archives, and Parquet; folders of them; patterns, in quotes; URLs
+    /// such as az://container/folder. A folder with an export manifest.json is one report, with its metric, period
+    /// and scope.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// actual or amortized, for files without a manifest. FOCUS files show both: of them it takes one.

@@ -67,6 +67,14 @@ pub(crate) enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A cost file in a form that is not read.
+    #[error("{file}: {problem}")]
+    Unsupported {
+        /// The file or blob.
+        file: String,
+        /// What is not read.
+        problem: String,
+    },
     /// A report with rows of another month.
     #[error("{report}: some rows belong to the billing period {month}")]
     OtherMonth {
@@ -179,6 +187,7 @@ impl Error {
             },
             Self::Refused { .. }
             | Self::Damaged { .. }
+            | Self::Unsupported { .. }
             | Self::BeyondLimit { .. }
             | Self::Contract { .. }
             | Self::OtherMonth { .. }
@@ -254,6 +263,9 @@ impl Error {
                 "the report is empty: fetch it again later; nothing was published for this month"
             }
             Self::Damaged { .. } => "fetch the file again",
+            Self::Unsupported { .. } => {
+                "export it as CSV, or as Parquet the way Azure does: flat columns, Snappy, not encrypted"
+            }
             Self::Unproven { .. } => {
                 "a damaged month is mended by publishing it again; what a newer costlake wrote needs that one"
             }

@@ -9,7 +9,7 @@
 //! taken in the order of the source, so the output does not depend on which core was faster.
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -75,9 +75,23 @@ pub(crate) struct Blob {
     /// Its name, without secrets.
     pub name: String,
     /// Opens it, decompressed; called on a thread that may block.
-    pub open: Box<dyn FnOnce() -> Result<Box<dyn Read + Send>, Error> + Send>,
+    pub open: Box<dyn FnOnce() -> Result<OpenBlob, Error> + Send>,
     /// How many rows it should have, if a manifest says so.
     pub rows: Option<u64>,
+}
+
+/// A blob that was opened.
+pub(crate) struct OpenBlob {
+    /// Its bytes, as the text of a CSV file.
+    pub text: Box<dyn Read + Send>,
+    /// What there is to say about how that text was made.
+    pub notes: Vec<String>,
+}
+
+impl From<Box<dyn Read + Send>> for OpenBlob {
+    fn from(text: Box<dyn Read + Send>) -> Self {
+        Self { text, notes: Vec::new() }
+    }
 }
 
 /// A report that lies staged in the lake, not yet visible.
@@ -270,6 +284,7 @@ struct BlobEnd {
     sha256: Sha256Digest,
     summary: BlobSummary,
     rows_expected: Option<u64>,
+    notes: Vec<String>,
 }
 
 /// Reads blob after blob and cuts them into chunks, until done or nobody listens.
@@ -295,7 +310,7 @@ fn cut_blob(
 ) -> Result<(), Error> {
     let file: Arc<str> = Arc::from(blob.name.as_str());
     let refused = |source| Error::Refused { file: file.to_string(), source };
-    let mut source = (blob.open)()?;
+    let OpenBlob { text: mut source, notes } = (blob.open)()?;
     let mut reader = BlobReader::new(BlobOptions {
         ordinal: i32::try_from(ordinal).unwrap_or(i32::MAX),
         metric,
@@ -326,15 +341,21 @@ fn cut_blob(
         sha256: Sha256Digest::from(<[u8; 32]>::from(hasher.finalize())),
         summary,
         rows_expected: blob.rows,
+        notes,
     };
     cuts.blocking_send(Ok(Cut::End(end))).map_err(|_| Error::Interrupted)
 }
 
-/// Returns an error that came through `Read`: of a download, our own; else the file is damaged.
-pub(crate) fn read_error(file: &str, error: std::io::Error) -> Error {
+/// Returns an error that came through `Read`: of a download, our own; else the file is damaged, or in a
+/// form that is not read.
+pub(crate) fn read_error(file: &str, error: io::Error) -> Error {
+    let (file, kind) = (file.to_owned(), error.kind());
     match error.downcast::<Error>() {
         Ok(error) => error,
-        Err(error) => Error::Damaged { file: file.to_owned(), problem: error.to_string() },
+        Err(error) if kind == io::ErrorKind::Unsupported => {
+            Error::Unsupported { file, problem: error.to_string() }
+        }
+        Err(error) => Error::Damaged { file, problem: error.to_string() },
     }
 }
 
@@ -500,6 +521,7 @@ impl Staging<'_> {
             self.departure = self.departure.take().or(departure);
             self.note_other_columns(&end.name, binding);
         }
+        self.notes.extend(end.notes.iter().map(|note| format!("{}: {note}", end.name)));
         if end.summary.title_lines > 0 {
             let lines = end.summary.title_lines;
             self.notes.push(format!("{}: {lines} lines before the header", end.name));

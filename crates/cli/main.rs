@@ -14,6 +14,7 @@ mod inspect;
 mod lifecycle;
 mod month;
 mod output;
+mod parquet_text;
 mod pipe;
 mod progress;
 mod result;
@@ -95,7 +96,9 @@ async fn dispatch(cli: &Cli) -> Result<ExitCode, Error> {
             simulate::simulate(args, &progress).await?;
             Ok(ExitCode::Done)
         }
-        Command::Schema(args) => show(&inspect::schema(args)?, format),
+        Command::Schema(args) => {
+            show(&tokio::task::block_in_place(|| inspect::schema(args))?, format)
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "costlake", &mut script);

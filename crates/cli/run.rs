@@ -1,6 +1,6 @@
 //! `costlake run`: the main job, from Azure to the department table. `costlake plan` shows it.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::args::RunArgs;
 use crate::config::{self, PipelineFile, Plan};
 use crate::error::Error;
-use crate::ingest::{Blob, Engine, Ingested, Report, read_error};
+use crate::ingest::{Blob, Engine, Ingested, OpenBlob, Report, read_error};
 use crate::inputs::decompressed;
 use crate::lifecycle::{self, PuttingInPlace};
 use crate::month::Publisher;
@@ -236,7 +236,7 @@ fn report_of(client: &Client, request: &ReportRequest, manifest: &ReportManifest
     }
 }
 
-fn open_download(client: &Client, blob: &BlobInfo) -> Result<Box<dyn Read + Send>, Error> {
+fn open_download(client: &Client, blob: &BlobInfo) -> Result<OpenBlob, Error> {
     let mut download = client.download(blob);
     let (sender, reader) = pipe::pipe();
     tokio::spawn(async move {
@@ -250,7 +250,8 @@ fn open_download(client: &Client, blob: &BlobInfo) -> Result<Box<dyn Read + Send
         }
     });
     let name = blob.link.reveal().path();
-    decompressed(Box::new(reader)).map_err(|error| read_error(name, error))
+    let text = decompressed(Box::new(reader)).map_err(|error| read_error(name, error))?;
+    Ok(text.into())
 }
 
 /// What `run` would do.

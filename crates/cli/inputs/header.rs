@@ -17,7 +17,7 @@ const READ_BYTES: usize = 1 << 16;
 pub(crate) fn read_binding(file: &InputFile, currency: Option<String>) -> Result<Binding, Error> {
     let name = file.to_string();
     let refused = |source| Error::Refused { file: name.clone(), source };
-    let mut source = open(file)?;
+    let mut source = open(file)?.text;
     let mut reader = BlobReader::new(BlobOptions {
         ordinal: 0,
         metric: Metric::Actual,

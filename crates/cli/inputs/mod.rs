@@ -32,8 +32,6 @@ use crate::archive::Archive;
 use crate::error::Error;
 use finding::{Gathered, Loose};
 pub(crate) use header::read_binding;
-#[expect(unused_imports, reason = "for a reader of Parquet files, which seeks")]
-pub(crate) use opening::open_seekable;
 pub(crate) use opening::{decompressed, open};
 use stores::StoredObject;
 pub(crate) use stores::{Failure, FailureKind};

@@ -10,23 +10,25 @@ use super::kinds::{is_archive, is_parquet, is_plain_cost_file};
 use super::{Entry, InputFile, Place};
 use crate::archive::Archive;
 use crate::error::Error;
-use crate::ingest;
+use crate::ingest::{self, OpenBlob};
+use crate::parquet_text;
 
 /// Bytes copied at once.
 const COPY_BYTES: usize = 1 << 18;
 
-/// Opens a file, decompressing it if it is gzipped.
+/// Opens a file as the text of a CSV file: decompressed if it is gzipped, transcribed if it is Parquet.
 ///
 /// # Errors
-/// If it cannot be opened, is a Parquet file, or is not as long as its manifest says. Of a gzipped file
-/// that is known at its end, since the manifest may mean the decompressed bytes.
-pub(crate) fn open(file: &InputFile) -> Result<Box<dyn Read + Send>, Error> {
-    if is_parquet(Path::new(&file.inner_name())) {
-        return Err(Error::usage(
-            format!("{file} is a Parquet file, which is not readable yet"),
-            "let the export write CSV",
-        ));
+/// If it cannot be opened, or is not as long as its manifest says. Of a gzipped file that is known at its
+/// end, since the manifest may mean the decompressed bytes.
+pub(crate) fn open(file: &InputFile) -> Result<OpenBlob, Error> {
+    if file.is_parquet()? {
+        return parquet_text::open_blob(&file.to_string(), open_seekable(file)?);
     }
+    open_text(file).map(OpenBlob::from)
+}
+
+fn open_text(file: &InputFile) -> Result<Box<dyn Read + Send>, Error> {
     let (source, length) = file.open_stored()?;
     let (source, is_gzip) = gunzipped(source).map_err(|error| file.read_error(error))?;
     match file.bytes {
@@ -160,6 +162,19 @@ impl InputFile {
         self.open_stored().map(|(source, _)| source)
     }
 
+    /// Whether it is a Parquet file: by its name or, where one can look at it twice, by its first bytes.
+    fn is_parquet(&self) -> Result<bool, Error> {
+        if is_parquet(Path::new(&self.inner_name())) {
+            return Ok(true);
+        }
+        match (&self.place, &self.entry) {
+            (Place::Local(path), None) => File::open(path)
+                .and_then(|opened| parquet_text::is_parquet(&opened))
+                .map_err(|error| self.read_error(error)),
+            _ => Ok(false),
+        }
+    }
+
     /// Its bytes as they are stored, and how many, if that is known.
     fn open_stored(&self) -> Result<(Box<dyn Read + Send>, Option<u64>), Error> {
         if let Some(entry) = &self.entry {
@@ -206,7 +221,7 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let file = InputFile { bytes: Some(said), ..InputFile::plain(&path) };
         let mut read = Vec::new();
-        open(&file)?.read_to_end(&mut read).map_err(|error| file.read_error(error))?;
+        open(&file)?.text.read_to_end(&mut read).map_err(|error| file.read_error(error))?;
         Ok(read)
     }
 
@@ -235,11 +250,5 @@ mod tests {
             let error = read(bytes, said).unwrap_err();
             assert!(matches!(error, Error::Damaged { .. }), "{error}");
         }
-    }
-
-    #[test]
-    fn parquet_files_are_not_read_as_text() {
-        let error = open(&InputFile::plain(Path::new("a.snappy.parquet"))).err().unwrap();
-        assert!(error.to_string().contains("is a Parquet file"));
     }
 }

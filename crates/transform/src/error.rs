@@ -133,6 +133,9 @@ impl Error {
             {
                 Some("save the file as UTF-8")
             }
+            Self::Encoding { found } if found.ends_with("Parquet file") => Some(
+                "unpack it: Parquet is read from a file of its own, not from an archive or a pipe",
+            ),
             Self::MissingColumns { missing } if lacks_only_currency(missing) => Some(
                 "files of 2019 and of the retired usage API have no currency: give it with --currency",
             ),
