@@ -140,6 +140,7 @@ def write_manifest(source, folder, ending):
     for blob in manifest["blobs"]:
         blob["blobName"] = blob["blobName"].removesuffix(".csv") + ending
         blob["byteCount"] = (folder / pathlib.Path(blob["blobName"]).name).stat().st_size
+    manifest["byteCount"] = sum(blob["byteCount"] for blob in manifest["blobs"])
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

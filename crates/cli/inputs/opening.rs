@@ -162,16 +162,13 @@ impl InputFile {
         self.open_stored().map(|(source, _)| source)
     }
 
-    /// Whether it is a Parquet file: by its name or, where one can look at it twice, by its first bytes.
+    /// Whether it is a Parquet file: by its first bytes where one can look at them twice, else by its name.
     fn is_parquet(&self) -> Result<bool, Error> {
-        if is_parquet(Path::new(&self.inner_name())) {
-            return Ok(true);
-        }
         match (&self.place, &self.entry) {
             (Place::Local(path), None) => File::open(path)
                 .and_then(|opened| parquet_text::is_parquet(&opened))
                 .map_err(|error| self.read_error(error)),
-            _ => Ok(false),
+            _ => Ok(is_parquet(Path::new(&self.inner_name()))),
         }
     }
 
