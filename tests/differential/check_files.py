@@ -177,6 +177,8 @@ def header_of(records, has_currency):
     """Where the header is among records, and what it means."""
     refused = contract.Refused("empty")
     for at, fields in enumerate(records):
+        if fields is None:
+            raise refused
         names = [field.decode() for field in fields]
         try:
             return at, contract.Header(names, has_currency)
@@ -483,8 +485,8 @@ def main(folder):
             reading = json.loads(line)
             try:
                 check_file(folder, reading, engine, figures)
-            except AssertionError as error:
-                faults.append(f"{reading['name']}: {error}")
+            except Exception as error:  # a reader that gives up in another way is a fault of that file
+                faults.append(f"{reading['name']}: {type(error).__name__} {error}")
     for name, count in sorted(figures.items()):
         print(f"{count:7} {name}")
     print("disagreements by nature:")

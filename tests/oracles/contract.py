@@ -179,7 +179,7 @@ class Header:
         keys = [key(name) for name in self.names]
         meanings = [self.meaning(one, keys) for one in keys]
         known = [name for name in meanings if name]
-        if len(set(known)) < 3:
+        if len(known) < 3:
             raise Refused("no-header")
         if len(set(known)) < len(known):
             raise Refused("ambiguous-header")
