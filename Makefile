@@ -7,6 +7,9 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # Rows of the comparison, over both metrics.
 BENCH_ROWS ?= 1000000
+# What to fuzz, and how long.
+FUZZ_TARGET ?= blob
+FUZZ_SECONDS ?= 3600
 PYTHON ?= python3
 NPM ?= npm
 NODE ?= node
@@ -66,6 +69,12 @@ test-servers: ## Check client and simulator against Azure's own API description;
 .PHONY: run-server-tests
 run-server-tests: build $(node_stamp)
 	COSTLAKE_BIN=$(costlake) $(NODE) --test --test-reporter=spec tests/servers/
+
+# Any toolchain takes the switches of sanitizers that way; a nightly one needs no such leave.
+.PHONY: fuzz
+fuzz: ## Fuzz FUZZ_TARGET=split, number or blob for FUZZ_SECONDS=3600; needs `cargo install cargo-fuzz`
+	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $(FUZZ_TARGET) fuzz/corpus/$(FUZZ_TARGET) fuzz/seeds/$(FUZZ_TARGET) -- \
+		-dict=fuzz/words.dict -max_len=4096 -max_total_time=$(FUZZ_SECONDS)
 
 .PHONY: bench
 bench: release .venv ## Measure the stages, and the main job against DuckDB and Polars; prints tables
