@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use costlake_model::aliases::{self, Naming};
-use costlake_model::columns::{Presence, SOURCE_COLUMNS, source_position};
+use costlake_model::columns::{Presence, SOURCE_COLUMNS, added, source_position};
 use costlake_model::{Fingerprint, Metric, SourceKind};
 
 use crate::csv;
@@ -118,15 +118,16 @@ impl Binding {
         let Fingerprint { version, added, .. } = &self.fingerprint;
         let is_unknown = |column: &&ExtraColumn| {
             let header = &self.headers[column.field];
-            self.bound_field(column.field).is_none()
+            self.column_of(column.field) == added::EXTRA
                 && (version.is_none() || header.is_empty() || added.contains(header))
         };
         self.extra.iter().filter(is_unknown).map(|column| column.header.as_str())
     }
 
-    /// The canonical column of a field.
-    fn bound_field(&self, field: usize) -> Option<&BoundColumn> {
-        self.columns.iter().find(|bound| bound.field == field)
+    /// The column of the table that a field goes to.
+    pub(crate) fn column_of(&self, field: usize) -> &'static str {
+        let bound = self.columns.iter().find(|bound| bound.field == field);
+        bound.map_or(added::EXTRA, |bound| SOURCE_COLUMNS[bound.column].name)
     }
 
     /// Whether the file shows both metrics, each in a column of its own.

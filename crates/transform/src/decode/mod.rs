@@ -42,6 +42,9 @@ use text::TextColumn;
 /// cache.
 const STRIP_ROWS: usize = 1024;
 
+/// A field is never longer; the longest real ones, tags and service metadata, have some thousand bytes.
+const MAX_FIELD_BYTES: usize = 8 << 20;
+
 /// The rows of a chunk.
 #[derive(Debug)]
 pub struct DecodedChunk {
@@ -148,6 +151,7 @@ impl<'a> Decoder<'a> {
         let text = &*self.chunk.text;
         self.faults.clear();
         self.faults.resize(table.len(), None);
+        self.check_field_lengths(table);
         for column in &mut self.dates {
             column.parse(text, table, &mut self.faults);
         }
@@ -170,6 +174,23 @@ impl<'a> Decoder<'a> {
             self.quarantine_faulty(table)?;
         }
         Ok(())
+    }
+
+    fn check_field_lengths(&mut self, table: &FieldTable) {
+        let (text, binding) = (&*self.chunk.text, &*self.plan.binding);
+        for (row, fault) in self.faults.iter_mut().enumerate() {
+            if table.record(text, row).len() <= MAX_FIELD_BYTES {
+                continue;
+            }
+            let length = |field| table.field(text, row, field).len();
+            let too_long = (0..binding.field_count).find(|field| length(*field) > MAX_FIELD_BYTES);
+            *fault = too_long.map(|field| Fault {
+                rule: Rule::FieldLength,
+                column: Some(binding.column_of(field)),
+                expected: "at most 8 MiB in a field".into(),
+                found: format!("{} bytes", length(field)),
+            });
+        }
     }
 
     fn append(&mut self, kept: &[usize], table: &FieldTable) {

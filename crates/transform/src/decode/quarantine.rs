@@ -19,6 +19,8 @@ use crate::error::printable;
 pub enum Rule {
     /// Another number of fields than the header has.
     FieldCount,
+    /// A field with more bytes than any real one.
+    FieldLength,
     /// Text behind a closing quote.
     QuoteForm,
     /// A carriage return without a line feed.
@@ -42,6 +44,7 @@ impl Rule {
     pub fn id(self) -> &'static str {
         match self {
             Self::FieldCount => "field-count",
+            Self::FieldLength => "field-length",
             Self::QuoteForm => "quote-form",
             Self::LineEnd => "line-end",
             Self::Encoding => "encoding",
