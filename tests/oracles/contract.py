@@ -1,7 +1,8 @@
 """The rules of docs/reading-cost-files.md once more, in Python, with decimals of Python's own.
 
-Written from the document alone, so that a misreading in costlake is not repeated here. Names and types of
-the columns are those of the table in docs/format.md. Speed does not matter, but regular expressions do the
+It follows the document and shares no code with costlake. Where the document is silent, as on which values
+make which charge class, it takes the reading of costlake: there it guards against change, not against a
+misreading. Names and types of the columns are those of the table in docs/format.md. Speed does not matter, but regular expressions do the
 scanning, because the comparison reads thousands of files.
 """
 

@@ -357,9 +357,7 @@ fn check_encoding(text: &[u8]) -> Result<(), Error> {
         [0, 0, ..] => return found("zero bytes"),
         [b'P', b'K', 3, 4, ..] => return found("a zip archive"),
         [b'P', b'A', b'R', b'1', ..] => return found("a Parquet file"),
-        [1..=127, 0, 1..=127, 0, ..] | [0, 1..=127, 0, 1..=127, ..] => {
-            return found("UTF-16 without a byte-order mark");
-        }
+        _ if looks_like_utf16(text) => return found("UTF-16 without a byte-order mark"),
         _ => {}
     }
     let start = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim_ascii_start();
@@ -369,6 +367,14 @@ fn check_encoding(text: &[u8]) -> Result<(), Error> {
         _ => return Ok(()),
     };
     Err(Error::Markup { what, start: printable(start, 40) })
+}
+
+/// Whether every other of the first bytes is zero for the most part: most letters of a header are ASCII.
+fn looks_like_utf16(text: &[u8]) -> bool {
+    let start = &text[..text.len().min(64)];
+    let zeros = |parity: usize| start.iter().skip(parity).step_by(2).filter(|b| **b == 0).count();
+    let (even, odd) = (zeros(0), zeros(1));
+    even.max(odd) * 4 > start.len() && even.min(odd) * 4 <= even.max(odd)
 }
 
 fn header_names(line: &[u8]) -> Result<Vec<String>, Error> {

@@ -68,6 +68,7 @@ impl Binding {
         let naming = Naming::of(&headers);
         let mut bound: BTreeMap<&'static str, usize> = BTreeMap::new();
         let (mut extra, mut other_metric) = (Vec::new(), Vec::new());
+        let mut ambiguous = None;
         for (field, header) in headers.iter().enumerate() {
             let column = match meaning(naming, given.metric, header, &headers) {
                 HeaderMeaning::Column(column) => column,
@@ -81,16 +82,16 @@ impl Binding {
                 }
             };
             if let Some(first) = bound.insert(column, field) {
-                return Err(Error::AmbiguousHeader {
-                    column,
-                    first: headers[first].clone(),
-                    second: header.clone(),
-                });
+                ambiguous.get_or_insert((column, first, field));
             }
         }
         if bound.len() < 3 {
             let start = headers.iter().take(4).cloned().collect::<Vec<_>>().join(",");
             return Err(Error::NoHeader { start: printable(start.as_bytes(), 60) });
+        }
+        if let Some((column, first, second)) = ambiguous {
+            let [first, second] = [first, second].map(|field| headers[field].clone());
+            return Err(Error::AmbiguousHeader { column, first, second });
         }
         check_extra_names(&extra, &headers)?;
         check_required(&bound, naming, given)?;

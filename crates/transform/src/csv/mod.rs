@@ -62,6 +62,14 @@ pub(crate) fn content<'a>(field: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8]
     scratch
 }
 
+/// Returns a text without the spaces around it; other blanks are part of it.
+pub(crate) fn without_spaces(mut text: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] | [rest @ .., b' '] = text {
+        text = rest;
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

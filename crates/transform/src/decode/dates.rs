@@ -50,7 +50,7 @@ impl DateFormats {
             for row in 0..table.len() {
                 open.retain(|bound| {
                     let field = csv::content(table.field(text, row, bound.field), &mut scratch);
-                    let format = DateFormat::of(field.trim_ascii(), binding.naming);
+                    let format = DateFormat::of(csv::without_spaces(field), binding.naming);
                     self.0.extend(format.map(|format| (bound.column, format)));
                     format.is_none()
                 });
@@ -246,7 +246,7 @@ impl DateColumn {
         for (row, fault) in faults.iter_mut().enumerate() {
             let field = table.field(text, row, self.field);
             if field != above.0 || (field.is_empty() && self.is_required) {
-                let content = csv::content(field, &mut scratch).trim_ascii();
+                let content = csv::without_spaces(csv::content(field, &mut scratch));
                 match self.days_of(content) {
                     Ok(days) => above = (field, days),
                     Err(new_fault) => {

@@ -436,7 +436,7 @@ impl BooleanColumn {
         let mut scratch = Vec::new();
         for (row, fault) in faults.iter_mut().enumerate() {
             let content = crate::csv::content(table.field(bytes, row, self.field), &mut scratch);
-            let value = match content.trim_ascii() {
+            let value = match crate::csv::without_spaces(content) {
                 content if text::is_null(self.naming, content) => None,
                 b"1" => Some(true),
                 b"0" => Some(false),

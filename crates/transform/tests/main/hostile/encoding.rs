@@ -22,6 +22,16 @@ fn other_encodings() -> Vec<Case> {
         refused("UTF-16 BE", utf16(&marked, u16::to_be_bytes), "UTF-16"),
         refused("UTF-16 LE without a mark", utf16(text, u16::to_le_bytes), "UTF-16"),
         refused("UTF-16 BE without a mark", utf16(text, u16::to_be_bytes), "UTF-16"),
+        refused(
+            "UTF-16 LE without a mark, names in no-break spaces",
+            utf16("\u{a0}Date,Cost,Currency\r\n", u16::to_le_bytes),
+            "UTF-16",
+        ),
+        refused(
+            "UTF-16 BE without a mark, localised",
+            utf16("W\u{e4}hrung (Currency),Date,Cost\r\n", u16::to_be_bytes),
+            "UTF-16",
+        ),
         refused("a UTF-16 mark alone", *b"\xff\xfe", "UTF-16"),
         refused("UTF-32 LE", utf32, "expected UTF-8"),
     ]

@@ -29,6 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
             "another header as a row, a name with a digit first",
             format!("{with_quantity}2nd,Date,Cost,Currency\n"),
         ),
+        read("a title of two names of one column", format!("Cost,PreTaxCost\n{one}"), 1, "1"),
         read("a title with the same text twice", format!("July,July\n{one}"), 1, "1"),
         refused(
             "a row with a cell twice before the header",

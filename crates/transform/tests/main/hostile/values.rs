@@ -234,6 +234,10 @@ fn currencies() -> Vec<Case> {
             .quarantined(&[(2, "missing")]),
         read("a quoted blank currency", around(SHORT, "07/02/2025,2,\" \t\""), 2, "5")
             .quarantined(&[(2, "missing")]),
+        read("a tab behind a day", around(SHORT, "07/02/2025\t,2,EUR"), 2, "5")
+            .quarantined(&[(2, "date")]),
+        read("a line end behind a day", around(SHORT, "\"07/02/2025\n\",2,EUR"), 2, "5")
+            .quarantined(&[(2, "date")]),
         read("blanks around a currency are kept", around(SHORT, "07/02/2025,2, EUR "), 3, "7")
             .column("billing_currency", &["EUR", " EUR ", "EUR"]),
         read("no currency in two rows", file(SHORT, &["07/02/2025,2,", "07/02/2025,2,"]), 0, "0")
