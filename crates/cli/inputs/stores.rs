@@ -233,18 +233,18 @@ fn azure(url: &StoreUrl) -> object_store::azure::MicrosoftAzureBuilder {
     }
 }
 
-/// How long to go on with a store that is busy or cannot be reached: about a minute.
+/// How long to go on with a store that is busy or cannot be reached: about half a minute.
 #[cfg(feature = "cloud")]
 fn retries() -> object_store::RetryConfig {
     use std::time::Duration;
     object_store::RetryConfig {
         backoff: object_store::BackoffConfig {
-            init_backoff: Duration::from_millis(200),
-            max_backoff: Duration::from_secs(10),
-            base: 2.,
+            init_backoff: Duration::from_millis(500),
+            max_backoff: Duration::from_secs(8),
+            base: 3.,
         },
         max_retries: 8,
-        retry_timeout: Duration::from_secs(60),
+        retry_timeout: Duration::from_secs(30),
     }
 }
 
