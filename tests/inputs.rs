@@ -156,6 +156,8 @@ fn a_pattern_is_read_like_the_files_that_it_matches() {
         &["*.csv"],
         &["part_[0-2].csv", "p*.csv"],
         &["part_1.csv", "*_[!1].csv", "part_2*"],
+        &["part_1.csv", "*.csv"],
+        &["*.csv", "part_1.csv"],
         &["pa*"],
     ] {
         println!("{patterns:?}");
@@ -247,6 +249,8 @@ fn parts_may_be_gzipped_and_lie_where_the_manifest_says() {
         &[&sound("actual")],
     );
     assert_eq!(skipped(&outcome, &container), []);
+    check_reports(container.convert(&[""], &[]), &[&sound("actual")]);
+    container.convert(&["", "parts/one/p.csv.gz"], &[]).exits(2).says(&["given twice"]);
 }
 
 #[test]
