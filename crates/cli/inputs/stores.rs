@@ -243,7 +243,7 @@ fn retries() -> object_store::RetryConfig {
             max_backoff: Duration::from_secs(8),
             base: 3.,
         },
-        max_retries: 8,
+        max_retries: 15,
         retry_timeout: Duration::from_secs(30),
     }
 }
