@@ -101,6 +101,9 @@ fn bare_file(cost: &str) -> String {
     format!("Date,Cost,Currency\r\n05/02/2025,{cost},EUR\r\n")
 }
 
+/// Makes a manifest wrong.
+type Change = fn(&mut Value);
+
 /// Scope, period, metric, records and cost of each report.
 fn reports(outcome: &Outcome) -> Vec<String> {
     let result = outcome.json();
@@ -256,7 +259,7 @@ fn parts_may_be_gzipped_and_lie_where_the_manifest_says() {
 #[test]
 fn counts_of_a_manifest_must_be_right() {
     let container = Container::new();
-    let cases: [(&str, fn(&mut Value), &str); 12] = [
+    let cases: [(&str, Change, &str); 12] = [
         ("blobs", |m| m["blobCount"] = 2.into(), "blobCount"),
         ("all bytes", |m| m["byteCount"] = 1.into(), "byteCount is 1"),
         ("all rows", |m| m["dataRowCount"] = 1.into(), "dataRowCount is 1"),
@@ -292,7 +295,7 @@ fn counts_of_a_manifest_must_be_right() {
         assert_eq!(published(&container.0.path().join("lake")).len(), 0, "{case}");
     }
     for (case, change) in [
-        ("none", (|m| m["blobs"] = json!([{ "blobName": "part_0_0001.csv" }])) as fn(&mut Value)),
+        ("none", (|m| m["blobs"] = json!([{ "blobName": "part_0_0001.csv" }])) as Change),
         ("only those of all", |m| {
             let blob = m["blobs"][0].as_object_mut().unwrap();
             blob.remove("byteCount");

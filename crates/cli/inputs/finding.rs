@@ -137,7 +137,7 @@ fn gather_matches(tree: &Tree, text: &str, gathered: &mut Gathered) -> Result<()
     let (base, pattern) = patterns::split(text).map_err(|error| {
         Error::usage(
             format!("there is no {shown}, and as a pattern it is wrong: {}", error.msg),
-            "put `[` itself as `[[]`",
+            "`**` stands alone between slashes, and `[` itself is written `[[]`",
         )
     })?;
     let unmatched = || Error::usage(format!("no cost file matches {shown}"), "check the pattern");

@@ -87,8 +87,10 @@ impl StoreUrl {
         let shown = format!("{scheme}://{place}");
         let url = Url::parse(&format!("{scheme}://{}", without_wildcards(place)))
             .map_err(|error| unreadable(&shown, &error.to_string()))?;
-        let kind =
-            StoreKind::of(&url).ok_or_else(|| unreadable(&shown, "no such kind of place"))?;
+        let no_bucket = || unreadable(&shown, "it has no bucket or container");
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(no_bucket)?;
+        let kind = StoreKind::of(url.scheme(), host)
+            .ok_or_else(|| unreadable(&shown, "there is no such kind of place"))?;
         let is_container_at_account = kind == StoreKind::Azure && scheme != "https";
         if url.password().is_some() || (!url.username().is_empty() && !is_container_at_account) {
             return Err(unreadable(&shown, "user and password belong into variables"));
@@ -142,10 +144,9 @@ fn is_virtual_host(url: &Url) -> bool {
 }
 
 impl StoreKind {
-    fn of(url: &Url) -> Option<Self> {
-        let host = url.host_str()?;
+    fn of(scheme: &str, host: &str) -> Option<Self> {
         let ends = |ends: &[&str]| ends.iter().any(|end| host.ends_with(end));
-        match url.scheme() {
+        match scheme {
             "az" | "azure" | "adl" | "abfs" | "abfss" => Some(Self::Azure),
             "https" if ends(&[".dfs.core.windows.net", ".blob.core.windows.net"]) => {
                 Some(Self::Azure)

@@ -112,7 +112,8 @@ pub(super) fn read_all(
         let text = found.tree.read_manifest(&found.listed)?;
         let name = found.tree.name(&found.listed.path);
         let wrong = |problem: String| Error::Damaged { file: name.clone(), problem };
-        let file: ManifestFile = serde_json::from_slice(&text)
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+        let file: ManifestFile = serde_json::from_slice(text)
             .map_err(|error| wrong(format!("it is no manifest of an export: {error}")))?;
         match DataSet::of(file.export_config.as_ref()) {
             DataSet::Other(name) => skipped.push(Skipped {

@@ -51,7 +51,10 @@ impl Store {
         let objects = connect(&url).map_err(|error| {
             let failure = Failure::of(&error);
             let problem = format!("cannot read from {}: {}", url.name_of(&url.key), failure.text);
-            Error::usage(problem, "see docs/inputs.md for the variables of each store")
+            Error::usage(
+                problem,
+                "set AZURE_STORAGE_ACCOUNT_NAME, AWS_REGION and the like: docs/inputs.md names the variables of each store",
+            )
         })?;
         Ok(Self { objects, url, runtime: Handle::current() })
     }
@@ -295,11 +298,22 @@ impl Failure {
                 Some(404) => FailureKind::Missing,
                 Some(408 | 429 | 500..) => FailureKind::Busy,
                 Some(_) => FailureKind::Failed,
+                // Trying again does not mend a certificate.
+                None if causes(error).any(|cause| cause.contains("certificate")) => {
+                    FailureKind::Failed
+                }
                 None if is_about_connection(error) => FailureKind::Busy,
                 None => FailureKind::Failed,
             },
         };
-        Self { kind, text: told(&text, status) }
+        let told = match (status, last_cause(error)) {
+            // Of a connection, the last cause is the one that says something.
+            (None, Some(cause)) if is_about_connection(error) => {
+                format!("no connection: {}", without_queries(&cause))
+            }
+            _ => told(&text, status),
+        };
+        Self { kind, text: told }
     }
 
     /// An object that was listed and is gone has changed, too.
@@ -331,9 +345,17 @@ impl Failure {
     }
 }
 
+fn causes(error: &object_store::Error) -> impl Iterator<Item = String> {
+    let first = std::error::Error::source(error);
+    std::iter::successors(first, |error| error.source()).map(ToString::to_string)
+}
+
 fn is_about_connection(error: &object_store::Error) -> bool {
-    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    causes.map(ToString::to_string).any(|text| text.starts_with("HTTP error"))
+    causes(error).any(|text| text.starts_with("HTTP error"))
+}
+
+fn last_cause(error: &object_store::Error) -> Option<String> {
+    causes(error).last()
 }
 
 /// The status of an answer, as object_store's text has it; its errors hold it in private types.
@@ -357,6 +379,11 @@ fn told(text: &str, status: Option<u16>) -> String {
 fn without_queries(text: &str) -> String {
     let text = text.lines().next().unwrap_or_default();
     let text = text.rsplit_once(" - ").map_or(text, |(_, cause)| cause);
+    // "Generic S3 error: " says nothing.
+    let text = match text.strip_prefix("Generic ").and_then(|text| text.split_once(" error: ")) {
+        Some((_, text)) => text,
+        None => text,
+    };
     let word = |word: &str| word.split('?').next().unwrap_or_default().to_owned();
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
@@ -394,11 +421,7 @@ mod tests {
             FailureKind::Access,
             "HTTP error: error sending request",
         );
-        check(
-            "odd https://h/c?sig=secret x",
-            FailureKind::Failed,
-            "Generic S3 error: odd https://h/c x",
-        );
+        check("odd https://h/c?sig=secret x", FailureKind::Failed, "odd https://h/c x");
     }
 
     #[test]
