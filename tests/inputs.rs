@@ -284,7 +284,7 @@ fn counts_of_a_manifest_must_be_right() {
             |m| m["blobs"][0]["blobName"] = "x/part_7.csv".into(),
             "part_7.csv is not there",
         ),
-        ("no name", |m| m["blobs"][0]["blobName"] = " ".into(), "is not there"),
+        ("no name", |m| m["blobs"][0]["blobName"] = " ".into(), "has no name"),
         ("no blobs", |m| drop(m.as_object_mut().unwrap().remove("blobs")), "names no blobs"),
     ];
     for (case, change, expected) in cases {

@@ -109,7 +109,9 @@ fn gather_stored(url: StoreUrl, gathered: &mut Gathered) -> Result<(), Error> {
     // Stores with folders of their own have an empty object for each.
     let listing = tree.list(path, &|_| true)?;
     match object {
-        _ if !listing.files.is_empty() => gathered.add_folder(&tree, path, listing, Origin::Folder),
+        _ if !listing.files.is_empty() => {
+            gathered.add_folder(&tree, (path, path), listing, Origin::Folder)
+        }
         Some(object) => gathered.add_file(&tree, object, Origin::Name),
         None => Err(absent(&tree, path)),
     }
@@ -128,7 +130,7 @@ fn absent(tree: &Tree, path: &Path) -> Error {
 
 fn gather_folder(tree: &Tree, folder: &Path, gathered: &mut Gathered) -> Result<(), Error> {
     let listing = tree.list(folder, &|_| true)?;
-    gathered.add_folder(tree, folder, listing, Origin::Folder)
+    gathered.add_folder(tree, (folder, folder), listing, Origin::Folder)
 }
 
 /// Adds what matches a pattern: folders as a whole, and cost files and manifests elsewhere.
@@ -164,7 +166,7 @@ fn gather_matches(tree: &Tree, text: &str, gathered: &mut Gathered) -> Result<()
     let lakes = listing.lakes;
     for (folder, listing) in folders {
         let listing = Listing { lakes: lakes.clone(), ..listing };
-        gathered.add_folder(tree, &folder, listing, Origin::Pattern)?;
+        gathered.add_folder(tree, (&folder, base), listing, Origin::Pattern)?;
     }
     for file in gathered.outside_lakes(tree, files, &lakes) {
         gathered.add_file(tree, file, Origin::Pattern)?;
@@ -197,10 +199,11 @@ impl Gathered {
         if is_manifest(&listed.path) {
             let folder = listed.path.parent().unwrap_or(Path::new(""));
             let (whole_folder, known) = (whole(tree, folder), Arc::default());
-            let tree = tree.clone();
+            let (tree, root) = (tree.clone(), root_of_blobs(tree, folder));
             self.manifests.push(FoundManifest {
                 tree,
                 listed,
+                root,
                 whole_folder,
                 known,
                 beside: Vec::new(),
@@ -212,11 +215,12 @@ impl Gathered {
         Ok(())
     }
 
-    /// Adds what lies in a folder and below it.
+    /// Adds what lies in a folder and below it. `base` is that folder, or what a pattern has before its
+    /// first wildcard.
     fn add_folder(
         &mut self,
         tree: &Tree,
-        root: &Path,
+        (root, base): (&Path, &Path),
         listing: Listing,
         origin: Origin,
     ) -> Result<(), Error> {
@@ -228,6 +232,7 @@ impl Gathered {
             self.manifests.push(FoundManifest {
                 tree: tree.clone(),
                 listed: manifest.listed,
+                root: root_of_blobs(tree, base),
                 whole_folder: manifest.whole_folder,
                 known: Arc::clone(&known),
                 beside: manifest.beside,
@@ -263,6 +268,14 @@ impl Gathered {
             reason: "a lake of costlake, or a folder of one".to_owned(),
         }));
         files.into_iter().filter(|file| lake_of(file).is_none()).collect()
+    }
+}
+
+/// How far up a manifest may name files: below what was given, and anywhere in its container.
+fn root_of_blobs(tree: &Tree, given: &Path) -> PathBuf {
+    match tree {
+        Tree::Local => given.to_owned(),
+        Tree::Store(_) => PathBuf::new(),
     }
 }
 

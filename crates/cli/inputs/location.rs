@@ -20,13 +20,15 @@ pub(super) enum Location {
 /// A place in a store: bucket or container, and a key in it.
 #[derive(Debug)]
 pub(super) struct StoreUrl {
-    /// Which program speaks to it.
+    /// Which service it is of.
+    #[cfg_attr(not(feature = "cloud"), expect(dead_code, reason = "only stores ask for it"))]
     pub kind: StoreKind,
     /// The URL of the bucket or container, without a slash at its end.
     pub root: Url,
     /// The key, decoded, without slashes around it; may have wildcards.
     pub key: String,
     /// The shared access signature, if the URL has one.
+    #[cfg_attr(not(feature = "cloud"), expect(dead_code, reason = "only stores ask for it"))]
     pub signature: Option<Signature>,
 }
 

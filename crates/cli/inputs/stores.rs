@@ -51,10 +51,7 @@ impl Store {
         let objects = connect(&url).map_err(|error| {
             let failure = Failure::of(&error);
             let problem = format!("cannot read from {}: {}", url.name_of(&url.key), failure.text);
-            Error::usage(
-                problem,
-                "set AZURE_STORAGE_ACCOUNT_NAME, AWS_REGION and the like: docs/inputs.md names the variables of each store",
-            )
+            Error::usage(problem, CONNECT_HINT)
         })?;
         Ok(Self { objects, url, runtime: Handle::current() })
     }
@@ -201,6 +198,11 @@ fn listed(meta: ObjectMeta) -> Listed {
 fn key_text(path: &Path) -> String {
     path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
+
+#[cfg(feature = "cloud")]
+const CONNECT_HINT: &str = "set AZURE_STORAGE_ACCOUNT_NAME, AWS_REGION and the like: docs/inputs.md names the variables of each store";
+#[cfg(not(feature = "cloud"))]
+const CONNECT_HINT: &str = "build it with the default features, or copy the files to this machine";
 
 #[cfg(feature = "cloud")]
 fn connect(url: &StoreUrl) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
