@@ -392,6 +392,7 @@ fn without_queries(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::location::Location;
     use super::*;
 
     #[track_caller]
@@ -424,6 +425,52 @@ mod tests {
             "HTTP error: error sending request",
         );
         check("odd https://h/c?sig=secret x", FailureKind::Failed, "odd https://h/c x");
+    }
+
+    /// A store in memory with one object, and that object as it was listed.
+    fn one_object(runtime: &tokio::runtime::Runtime, bytes: Vec<u8>) -> (Arc<Store>, Listed) {
+        let Ok(Location::Store(url)) = Location::parse(Path::new("s3://box")) else {
+            panic!("a store");
+        };
+        let objects = Arc::new(object_store::memory::InMemory::new());
+        let store = Arc::new(Store { objects, url, runtime: runtime.handle().clone() });
+        put(&store, bytes);
+        let listed = store.list(Path::new("a")).unwrap().remove(0);
+        assert_eq!(store.find(Path::new("a/b.csv")).unwrap().as_ref(), Some(&listed));
+        (store, listed)
+    }
+
+    fn put(store: &Store, bytes: Vec<u8>) {
+        let (key, payload) = (Key::from("a/b.csv"), object_store::PutPayload::from(bytes));
+        let put = object_store::ObjectStoreExt::put(&store.objects, &key, payload);
+        store.runtime.block_on(put).unwrap();
+    }
+
+    #[test]
+    fn an_object_is_read_in_ranges_as_it_was_listed() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let length = usize::try_from(2 * RANGE_BYTES + 7).unwrap();
+        let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
+        let (store, listed) = one_object(&runtime, bytes.clone());
+        assert_eq!(store.find(Path::new("a")).unwrap(), None);
+        let object = StoredObject::new(Arc::clone(&store), listed);
+        assert_eq!(object.name(), "s3://box/a/b.csv");
+        let mut read = Vec::new();
+        object.read().read_to_end(&mut read).unwrap();
+        assert!(read == bytes, "{} bytes of {length}", read.len());
+
+        put(&store, bytes);
+        let error = object.read().read_to_end(&mut Vec::new()).unwrap_err();
+        let error = error.downcast::<Error>().unwrap();
+        assert_eq!(error.exit_code(), crate::exit::ExitCode::Conflict, "{error}");
+    }
+
+    #[test]
+    fn an_empty_object_is_empty() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (store, listed) = one_object(&runtime, Vec::new());
+        let read = StoredObject::new(store, listed).read().read(&mut [0; 8]).unwrap();
+        assert_eq!(read, 0);
     }
 
     #[test]
