@@ -38,6 +38,9 @@ mod parquet_inputs;
 // Every way to get it wrong: exit code, text, and a lake that is as it was.
 #[cfg(test)]
 mod wrong_tries;
+// Where cost files are found: patterns, exports of every layout, what is skipped.
+#[cfg(test)]
+mod inputs;
 // Looking without changing: status, verify, schema, plan, completions.
 #[cfg(test)]
 mod inspect;

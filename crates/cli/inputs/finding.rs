@@ -43,8 +43,19 @@ pub(super) struct Gathered {
 pub(super) struct Loose {
     /// The file.
     pub file: InputFile,
-    /// Whether it, or its folder, was named, and not only matched by a pattern.
-    pub is_named: bool,
+    /// How it was found.
+    pub origin: Origin,
+}
+
+/// How a file was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It was named.
+    Name,
+    /// A folder above it was named.
+    Folder,
+    /// It, or a folder above it, matched a pattern.
+    Pattern,
 }
 
 /// A file that is a whole report.
@@ -71,7 +82,7 @@ fn gather_local(path: &Path, gathered: &mut Gathered) -> Result<(), Error> {
     let tree = Tree::Local;
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => gather_folder(&tree, path, gathered),
-        Ok(metadata) => gathered.add_file(&tree, Listed::local(path, metadata.len()), true),
+        Ok(metadata) => gathered.add_file(&tree, Listed::local(path, metadata.len()), Origin::Name),
         Err(error) if is_absence(&error) => match path.to_str() {
             Some(text) if patterns::has_wildcards(text) => gather_matches(&tree, text, gathered),
             _ => Err(absent(&tree, path)),
@@ -90,7 +101,7 @@ fn gather_stored(url: StoreUrl, gathered: &mut Gathered) -> Result<(), Error> {
     let tree = Tree::Store(Arc::new(Store::open(url)?));
     let object = if key.is_empty() { None } else { tree.find(path)? };
     if let Some(object) = object.as_ref().filter(|object| object.bytes > 0) {
-        return gathered.add_file(&tree, object.clone(), true);
+        return gathered.add_file(&tree, object.clone(), Origin::Name);
     }
     if object.is_none() && patterns::has_wildcards(&key) {
         return gather_matches(&tree, &key, gathered);
@@ -98,8 +109,10 @@ fn gather_stored(url: StoreUrl, gathered: &mut Gathered) -> Result<(), Error> {
     // Stores with folders of their own have an empty object for each.
     let listing = tree.list(path, &|_| true)?;
     match object {
-        _ if !listing.files.is_empty() => gathered.add_folder(&tree, path, listing, true),
-        Some(object) => gathered.add_file(&tree, object, true),
+        _ if !listing.files.is_empty() => {
+            gathered.add_folder(&tree, (path, path), listing, Origin::Folder)
+        }
+        Some(object) => gathered.add_file(&tree, object, Origin::Name),
         None => Err(absent(&tree, path)),
     }
 }
@@ -117,7 +130,7 @@ fn absent(tree: &Tree, path: &Path) -> Error {
 
 fn gather_folder(tree: &Tree, folder: &Path, gathered: &mut Gathered) -> Result<(), Error> {
     let listing = tree.list(folder, &|_| true)?;
-    gathered.add_folder(tree, folder, listing, true)
+    gathered.add_folder(tree, (folder, folder), listing, Origin::Folder)
 }
 
 /// Adds what matches a pattern: folders as a whole, and cost files and manifests elsewhere.
@@ -126,7 +139,7 @@ fn gather_matches(tree: &Tree, text: &str, gathered: &mut Gathered) -> Result<()
     let (base, pattern) = patterns::split(text).map_err(|error| {
         Error::usage(
             format!("there is no {shown}, and as a pattern it is wrong: {}", error.msg),
-            "put `[` itself as `[[]`",
+            "`**` stands alone between slashes, and `[` itself is written `[[]`",
         )
     })?;
     let unmatched = || Error::usage(format!("no cost file matches {shown}"), "check the pattern");
@@ -153,10 +166,10 @@ fn gather_matches(tree: &Tree, text: &str, gathered: &mut Gathered) -> Result<()
     let lakes = listing.lakes;
     for (folder, listing) in folders {
         let listing = Listing { lakes: lakes.clone(), ..listing };
-        gathered.add_folder(tree, &folder, listing, false)?;
+        gathered.add_folder(tree, (&folder, base), listing, Origin::Pattern)?;
     }
     for file in gathered.outside_lakes(tree, files, &lakes) {
-        gathered.add_file(tree, file, false)?;
+        gathered.add_file(tree, file, Origin::Pattern)?;
     }
     Ok(())
 }
@@ -182,14 +195,15 @@ fn relation(pattern: &PathPattern, base: &Path, path: &Path) -> Match {
 
 impl Gathered {
     /// Adds a file that was named or matched: it is read whatever its folder is.
-    fn add_file(&mut self, tree: &Tree, listed: Listed, is_named: bool) -> Result<(), Error> {
+    fn add_file(&mut self, tree: &Tree, listed: Listed, origin: Origin) -> Result<(), Error> {
         if is_manifest(&listed.path) {
             let folder = listed.path.parent().unwrap_or(Path::new(""));
             let (whole_folder, known) = (whole(tree, folder), Arc::default());
-            let tree = tree.clone();
+            let (tree, root) = (tree.clone(), root_of_blobs(tree, folder));
             self.manifests.push(FoundManifest {
                 tree,
                 listed,
+                root,
                 whole_folder,
                 known,
                 beside: Vec::new(),
@@ -197,17 +211,18 @@ impl Gathered {
             return Ok(());
         }
         let files = entries(tree.file(&listed))?;
-        self.loose.extend(files.into_iter().map(|file| Loose { file, is_named }));
+        self.loose.extend(files.into_iter().map(|file| Loose { file, origin }));
         Ok(())
     }
 
-    /// Adds what lies in a folder and below it.
+    /// Adds what lies in a folder and below it. `base` is that folder, or what a pattern has before its
+    /// first wildcard.
     fn add_folder(
         &mut self,
         tree: &Tree,
-        root: &Path,
+        (root, base): (&Path, &Path),
         listing: Listing,
-        is_named: bool,
+        origin: Origin,
     ) -> Result<(), Error> {
         let files = self.outside_lakes(tree, listing.files, &listing.lakes);
         let arranged = arrange(&files, root, &whole(tree, root))?;
@@ -217,6 +232,7 @@ impl Gathered {
             self.manifests.push(FoundManifest {
                 tree: tree.clone(),
                 listed: manifest.listed,
+                root: root_of_blobs(tree, base),
                 whole_folder: manifest.whole_folder,
                 known: Arc::clone(&known),
                 beside: manifest.beside,
@@ -229,7 +245,7 @@ impl Gathered {
             self.singles.push(Single { path, report });
         }
         for listed in arranged.loose {
-            self.add_file(tree, listed, is_named)?;
+            self.add_file(tree, listed, origin)?;
         }
         self.skipped.extend(arranged.unfinished.into_iter().map(|folder| Skipped {
             path: tree.name(&folder),
@@ -252,6 +268,14 @@ impl Gathered {
             reason: "a lake of costlake, or a folder of one".to_owned(),
         }));
         files.into_iter().filter(|file| lake_of(file).is_none()).collect()
+    }
+}
+
+/// How far up a manifest may name files: below what was given, and anywhere in its container.
+fn root_of_blobs(tree: &Tree, given: &Path) -> PathBuf {
+    match tree {
+        Tree::Local => given.to_owned(),
+        Tree::Store(_) => PathBuf::new(),
     }
 }
 

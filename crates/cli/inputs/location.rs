@@ -20,13 +20,15 @@ pub(super) enum Location {
 /// A place in a store: bucket or container, and a key in it.
 #[derive(Debug)]
 pub(super) struct StoreUrl {
-    /// Which program speaks to it.
+    /// Which service it is of.
+    #[cfg_attr(not(feature = "cloud"), expect(dead_code, reason = "only stores ask for it"))]
     pub kind: StoreKind,
     /// The URL of the bucket or container, without a slash at its end.
     pub root: Url,
     /// The key, decoded, without slashes around it; may have wildcards.
     pub key: String,
     /// The shared access signature, if the URL has one.
+    #[cfg_attr(not(feature = "cloud"), expect(dead_code, reason = "only stores ask for it"))]
     pub signature: Option<Signature>,
 }
 
@@ -87,8 +89,10 @@ impl StoreUrl {
         let shown = format!("{scheme}://{place}");
         let url = Url::parse(&format!("{scheme}://{}", without_wildcards(place)))
             .map_err(|error| unreadable(&shown, &error.to_string()))?;
-        let kind =
-            StoreKind::of(&url).ok_or_else(|| unreadable(&shown, "no such kind of place"))?;
+        let no_bucket = || unreadable(&shown, "it has no bucket or container");
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(no_bucket)?;
+        let kind = StoreKind::of(url.scheme(), host)
+            .ok_or_else(|| unreadable(&shown, "there is no such kind of place"))?;
         let is_container_at_account = kind == StoreKind::Azure && scheme != "https";
         if url.password().is_some() || (!url.username().is_empty() && !is_container_at_account) {
             return Err(unreadable(&shown, "user and password belong into variables"));
@@ -142,10 +146,9 @@ fn is_virtual_host(url: &Url) -> bool {
 }
 
 impl StoreKind {
-    fn of(url: &Url) -> Option<Self> {
-        let host = url.host_str()?;
+    fn of(scheme: &str, host: &str) -> Option<Self> {
         let ends = |ends: &[&str]| ends.iter().any(|end| host.ends_with(end));
-        match url.scheme() {
+        match scheme {
             "az" | "azure" | "adl" | "abfs" | "abfss" => Some(Self::Azure),
             "https" if ends(&[".dfs.core.windows.net", ".blob.core.windows.net"]) => {
                 Some(Self::Azure)

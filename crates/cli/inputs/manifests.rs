@@ -29,6 +29,8 @@ pub(super) struct FoundManifest {
     pub tree: Tree,
     /// The file.
     pub listed: Listed,
+    /// The uppermost folder that it may name files in.
+    pub root: PathBuf,
     /// Its folder with all folders above it.
     pub whole_folder: PathBuf,
     /// Other files that were listed with it, by path.
@@ -112,7 +114,8 @@ pub(super) fn read_all(
         let text = found.tree.read_manifest(&found.listed)?;
         let name = found.tree.name(&found.listed.path);
         let wrong = |problem: String| Error::Damaged { file: name.clone(), problem };
-        let file: ManifestFile = serde_json::from_slice(&text)
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+        let file: ManifestFile = serde_json::from_slice(text)
             .map_err(|error| wrong(format!("it is no manifest of an export: {error}")))?;
         match DataSet::of(file.export_config.as_ref()) {
             DataSet::Other(name) => skipped.push(Skipped {
@@ -204,7 +207,11 @@ impl Manifest {
         let mut files = Vec::new();
         let mut seen = BTreeSet::new();
         for blob in &self.blobs {
-            let listed = self.find_blob(blob.blob_name.trim())?;
+            let name = blob.blob_name.trim();
+            if name.is_empty() {
+                return Err(self.damaged("one of its blobs has no name".to_owned()));
+            }
+            let listed = self.find_blob(name)?;
             if !seen.insert(listed.path.clone()) {
                 let problem = format!("it names {} twice", self.found.tree.name(&listed.path));
                 return Err(self.damaged(problem));
@@ -222,7 +229,7 @@ impl Manifest {
     }
 
     fn find_blob(&self, name: &str) -> Result<Listed, Error> {
-        let candidates = places_of_blob(self.found.folder(), name);
+        let candidates = places_of_blob(self.found.folder(), &self.found.root, name);
         for path in &candidates {
             if let Some(listed) = self.found.known.get(path) {
                 return Ok(listed.clone());
@@ -244,14 +251,15 @@ impl Manifest {
 }
 
 /// Where a blob may lie. Its name is that in the container that the export was written to, and what a
-/// folder was copied from: so beside its manifest, or else below a folder above.
-fn places_of_blob(folder: &Path, name: &str) -> Vec<PathBuf> {
+/// folder was copied from: so beside its manifest, or else below a folder above, up to the root, since a
+/// manifest is no reason to read what nobody asked for.
+fn places_of_blob(folder: &Path, root: &Path, name: &str) -> Vec<PathBuf> {
     let parts = Path::new(name);
     let is_plain = parts.components().all(|part| matches!(part, Component::Normal(_)));
     let beside = name.rsplit('/').next().filter(|name| !name.is_empty() && *name != "..");
     let beside = beside.map(|name| folder.join(name)).into_iter();
-    let above = folder.ancestors().filter(|_| is_plain).map(|above| above.join(parts));
-    beside.chain(above).collect()
+    let above = folder.ancestors().filter(|above| is_plain && above.starts_with(root));
+    beside.chain(above.map(|above| above.join(parts))).collect()
 }
 
 /// A count of the whole must be the sum of its parts, where all parts have one.
@@ -341,14 +349,18 @@ mod tests {
 
     #[test]
     fn blobs_lie_beside_their_manifest_or_below_a_folder_above() {
-        let places = |folder, name| places_of_blob(Path::new(folder), name);
-        assert_eq!(places("a", "exports/../../etc/part_0.csv"), [Path::new("a/part_0.csv")]);
-        assert_eq!(
-            places("x/a", "a/p.csv"),
-            ["x/a/p.csv", "x/a/a/p.csv", "x/a/p.csv", "a/p.csv"].map(Path::new)
-        );
-        assert_eq!(places("a", ""), [Path::new("a/"), Path::new("")]);
-        assert!(places("a", "..").is_empty());
+        let places = |folder, root, name| {
+            places_of_blob(Path::new(folder), Path::new(root), name)
+                .into_iter()
+                .map(|path| path.to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(places("a", "", "exports/../../etc/part_0.csv"), ["a/part_0.csv"]);
+        let all = ["x/a/p.csv", "x/a/a/p.csv", "x/a/p.csv", "a/p.csv"];
+        assert_eq!(places("x/a", "", "a/p.csv"), all);
+        assert_eq!(places("x/a", "x", "a/p.csv"), all[..3]);
+        assert_eq!(places("/x/a", "/x/a", "etc/passwd"), ["/x/a/passwd", "/x/a/etc/passwd"]);
+        assert_eq!(places("a", "a", ".."), [""; 0]);
     }
 
     #[test]

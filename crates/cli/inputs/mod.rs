@@ -21,7 +21,7 @@ mod runs;
 mod stores;
 mod tree;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ use costlake_model::{BillingPeriod, Metric, ScopeSlug};
 
 use crate::archive::Archive;
 use crate::error::Error;
-use finding::{Gathered, Loose};
+use finding::{Gathered, Loose, Origin};
 pub(crate) use header::read_binding;
 pub(crate) use opening::{decompressed, open};
 use stores::StoredObject;
@@ -142,7 +142,7 @@ fn find(paths: &[PathBuf]) -> Result<Found, Error> {
             reports.push(single.report);
         }
     }
-    let loose = only_once(loose, taken)?;
+    let loose = only_once(loose, &taken)?;
     if !loose.is_empty() {
         reports.push(FileReport::without_manifest(None, loose));
     }
@@ -154,14 +154,22 @@ fn find(paths: &[PathBuf]) -> Result<Found, Error> {
     Ok(Found { reports, skipped })
 }
 
-/// The same file twice would count twice: what was named twice is an error, what a pattern finds again
-/// is passed over.
-fn only_once(loose: Vec<Loose>, mut taken: BTreeSet<PathBuf>) -> Result<Vec<InputFile>, Error> {
+/// The same file twice would count twice: what is named twice is an error, what a pattern finds again, and
+/// what a manifest names, is passed over.
+fn only_once(loose: Vec<Loose>, taken: &BTreeSet<PathBuf>) -> Result<Vec<InputFile>, Error> {
+    let mut seen: BTreeMap<PathBuf, Origin> = BTreeMap::new();
     let mut files = Vec::new();
-    for Loose { file, is_named } in loose {
-        if taken.insert(file.identity()) {
-            files.push(file);
-        } else if is_named {
+    for Loose { file, origin } in loose {
+        let identity = file.identity();
+        let is_twice = match seen.insert(identity.clone(), origin) {
+            _ if taken.contains(&identity) => origin == Origin::Name,
+            Some(other) => other != Origin::Pattern && origin != Origin::Pattern,
+            None => {
+                files.push(file);
+                continue;
+            }
+        };
+        if is_twice {
             return Err(Error::usage(
                 format!("{file} is given twice"),
                 "name each file once, by itself or by its folder",

@@ -51,7 +51,7 @@ impl Store {
         let objects = connect(&url).map_err(|error| {
             let failure = Failure::of(&error);
             let problem = format!("cannot read from {}: {}", url.name_of(&url.key), failure.text);
-            Error::usage(problem, "see docs/inputs.md for the variables of each store")
+            Error::usage(problem, CONNECT_HINT)
         })?;
         Ok(Self { objects, url, runtime: Handle::current() })
     }
@@ -200,6 +200,11 @@ fn key_text(path: &Path) -> String {
 }
 
 #[cfg(feature = "cloud")]
+const CONNECT_HINT: &str = "set AZURE_STORAGE_ACCOUNT_NAME, AWS_REGION and the like: docs/inputs.md names the variables of each store";
+#[cfg(not(feature = "cloud"))]
+const CONNECT_HINT: &str = "build it with the default features, or copy the files to this machine";
+
+#[cfg(feature = "cloud")]
 fn connect(url: &StoreUrl) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
     use super::location::StoreKind;
     use object_store::aws::AmazonS3Builder;
@@ -233,18 +238,18 @@ fn azure(url: &StoreUrl) -> object_store::azure::MicrosoftAzureBuilder {
     }
 }
 
-/// How long to go on with a store that is busy or cannot be reached: about a minute.
+/// How long to go on with a store that is busy or cannot be reached: about half a minute.
 #[cfg(feature = "cloud")]
 fn retries() -> object_store::RetryConfig {
     use std::time::Duration;
     object_store::RetryConfig {
         backoff: object_store::BackoffConfig {
-            init_backoff: Duration::from_millis(200),
-            max_backoff: Duration::from_secs(10),
-            base: 2.,
+            init_backoff: Duration::from_millis(500),
+            max_backoff: Duration::from_secs(8),
+            base: 3.,
         },
-        max_retries: 8,
-        retry_timeout: Duration::from_secs(60),
+        max_retries: 15,
+        retry_timeout: Duration::from_secs(30),
     }
 }
 
@@ -295,11 +300,22 @@ impl Failure {
                 Some(404) => FailureKind::Missing,
                 Some(408 | 429 | 500..) => FailureKind::Busy,
                 Some(_) => FailureKind::Failed,
+                // Trying again does not mend a certificate.
+                None if causes(error).any(|cause| cause.contains("certificate")) => {
+                    FailureKind::Failed
+                }
                 None if is_about_connection(error) => FailureKind::Busy,
                 None => FailureKind::Failed,
             },
         };
-        Self { kind, text: told(&text, status) }
+        let told = match (status, last_cause(error)) {
+            // Of a connection, the last cause is the one that says something.
+            (None, Some(cause)) if is_about_connection(error) => {
+                format!("no connection: {}", without_queries(&cause))
+            }
+            _ => told(&text, status),
+        };
+        Self { kind, text: told }
     }
 
     /// An object that was listed and is gone has changed, too.
@@ -331,9 +347,17 @@ impl Failure {
     }
 }
 
+fn causes(error: &object_store::Error) -> impl Iterator<Item = String> {
+    let first = std::error::Error::source(error);
+    std::iter::successors(first, |error| error.source()).map(ToString::to_string)
+}
+
 fn is_about_connection(error: &object_store::Error) -> bool {
-    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    causes.map(ToString::to_string).any(|text| text.starts_with("HTTP error"))
+    causes(error).any(|text| text.starts_with("HTTP error"))
+}
+
+fn last_cause(error: &object_store::Error) -> Option<String> {
+    causes(error).last()
 }
 
 /// The status of an answer, as object_store's text has it; its errors hold it in private types.
@@ -357,12 +381,18 @@ fn told(text: &str, status: Option<u16>) -> String {
 fn without_queries(text: &str) -> String {
     let text = text.lines().next().unwrap_or_default();
     let text = text.rsplit_once(" - ").map_or(text, |(_, cause)| cause);
+    // "Generic S3 error: " says nothing.
+    let text = match text.strip_prefix("Generic ").and_then(|text| text.split_once(" error: ")) {
+        Some((_, text)) => text,
+        None => text,
+    };
     let word = |word: &str| word.split('?').next().unwrap_or_default().to_owned();
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::location::Location;
     use super::*;
 
     #[track_caller]
@@ -394,11 +424,53 @@ mod tests {
             FailureKind::Access,
             "HTTP error: error sending request",
         );
-        check(
-            "odd https://h/c?sig=secret x",
-            FailureKind::Failed,
-            "Generic S3 error: odd https://h/c x",
-        );
+        check("odd https://h/c?sig=secret x", FailureKind::Failed, "odd https://h/c x");
+    }
+
+    /// A store in memory with one object, and that object as it was listed.
+    fn one_object(runtime: &tokio::runtime::Runtime, bytes: Vec<u8>) -> (Arc<Store>, Listed) {
+        let Ok(Location::Store(url)) = Location::parse(Path::new("s3://box")) else {
+            panic!("a store");
+        };
+        let objects = Arc::new(object_store::memory::InMemory::new());
+        let store = Arc::new(Store { objects, url, runtime: runtime.handle().clone() });
+        put(&store, bytes);
+        let listed = store.list(Path::new("a")).unwrap().remove(0);
+        assert_eq!(store.find(Path::new("a/b.csv")).unwrap().as_ref(), Some(&listed));
+        (store, listed)
+    }
+
+    fn put(store: &Store, bytes: Vec<u8>) {
+        let (key, payload) = (Key::from("a/b.csv"), object_store::PutPayload::from(bytes));
+        let put = object_store::ObjectStoreExt::put(&store.objects, &key, payload);
+        store.runtime.block_on(put).unwrap();
+    }
+
+    #[test]
+    fn an_object_is_read_in_ranges_as_it_was_listed() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let length = usize::try_from(2 * RANGE_BYTES + 7).unwrap();
+        let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
+        let (store, listed) = one_object(&runtime, bytes.clone());
+        assert_eq!(store.find(Path::new("a")).unwrap(), None);
+        let object = StoredObject::new(Arc::clone(&store), listed);
+        assert_eq!(object.name(), "s3://box/a/b.csv");
+        let mut read = Vec::new();
+        object.read().read_to_end(&mut read).unwrap();
+        assert!(read == bytes, "{} bytes of {length}", read.len());
+
+        put(&store, bytes);
+        let error = object.read().read_to_end(&mut Vec::new()).unwrap_err();
+        let error = error.downcast::<Error>().unwrap();
+        assert_eq!(error.exit_code(), crate::exit::ExitCode::Conflict, "{error}");
+    }
+
+    #[test]
+    fn an_empty_object_is_empty() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (store, listed) = one_object(&runtime, Vec::new());
+        let read = StoredObject::new(store, listed).read().read(&mut [0; 8]).unwrap();
+        assert_eq!(read, 0);
     }
 
     #[test]
