@@ -10,6 +10,7 @@
 //! and scope that it names, its row and byte counts checked (`cost-data.md`, 4; `azure-apis.md`, 8).
 //! `docs/inputs.md` says it for users.
 
+mod failure;
 mod finding;
 mod kinds;
 mod location;
@@ -29,12 +30,12 @@ use costlake_model::{BillingPeriod, Metric, ScopeSlug};
 
 use crate::archive::Archive;
 use crate::error::Error;
+pub(crate) use failure::{Failure, FailureKind};
 use finding::{Gathered, Loose, Origin};
 #[expect(unused_imports, reason = "for a reader of Parquet files, which seeks")]
 pub(crate) use opening::open_seekable;
 pub(crate) use opening::{decompressed, open};
 use stores::StoredObject;
-pub(crate) use stores::{Failure, FailureKind};
 
 /// What was found below the given paths.
 #[derive(Debug)]
