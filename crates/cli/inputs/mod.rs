@@ -10,6 +10,7 @@
 //! and scope that it names, its row and byte counts checked (`cost-data.md`, 4; `azure-apis.md`, 8).
 //! `docs/inputs.md` says it for users.
 
+mod failure;
 mod finding;
 mod header;
 mod kinds;
@@ -30,11 +31,11 @@ use costlake_model::{BillingPeriod, Metric, ScopeSlug};
 
 use crate::archive::Archive;
 use crate::error::Error;
+pub(crate) use failure::{Failure, FailureKind};
 use finding::{Gathered, Loose, Origin};
 pub(crate) use header::read_binding;
 pub(crate) use opening::{decompressed, open};
 use stores::StoredObject;
-pub(crate) use stores::{Failure, FailureKind};
 
 /// What was found below the given paths.
 #[derive(Debug)]
