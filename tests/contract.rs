@@ -96,3 +96,57 @@ fn files_of_one_report_with_other_columns_are_noted() {
         "5.csv: its columns are not those of the first file: owner",
     ]);
 }
+
+#[test]
+fn months_of_one_call_are_held_against_each_other() {
+    let folder = TempDir::new().unwrap();
+    let (lake, exports) = (folder.path().join("lake"), folder.path().join("exports"));
+    for (month, more, values) in [(5, "", ""), (6, ",Owner", ",me"), (7, ",Boss", ",you")] {
+        let run = exports.join(format!("{month}"));
+        fs::create_dir_all(&run).unwrap();
+        let file = write(&run, month, more, values);
+        let name = Path::new(&file).file_name().unwrap().to_str().unwrap();
+        let manifest = serde_json::json!({
+            "exportConfig": {
+                "type": "ActualCost",
+                "resourceId": "/providers/Microsoft.Billing/billingAccounts/12",
+            },
+            "runInfo": {
+                "startDate": format!("2025-{month:02}-01T00:00:00"),
+                "endDate": format!("2025-{month:02}-28T00:00:00"),
+            },
+            "blobs": [{ "blobName": name }],
+        });
+        fs::write(run.join("manifest.json"), manifest.to_string()).unwrap();
+    }
+    let convert = |args: &[&str]| {
+        let common = ["convert", text(&exports), "--lake", text(&lake)];
+        run(&[&common[..], args].concat())
+    };
+    convert(&["--contract", "strict"]).exits(5);
+    assert!(!lake.join("cost_line_items").exists());
+    convert(&[]).exits(0).shows(&[
+        "2025-06 actual: columns differ from those of 2025-05; new: Owner",
+        "2025-07 actual: columns differ from those of 2025-06; new: Boss; gone: Owner",
+    ]);
+}
+
+#[test]
+fn a_part_without_columns_of_the_others_is_no_strict_report() {
+    let folder = TempDir::new().unwrap();
+    let lake = folder.path().join("lake");
+    let whole = write(folder.path(), 5, ",Owner", ",me");
+    convert(&whole, &lake, &[]).exits(0);
+    write(folder.path(), 5, "", "");
+    let strict = convert(text(folder.path()), &lake, &["--contract", "strict"]);
+    strict.exits(5).says(&["its columns are not those of the first file: owner"]);
+}
+
+#[test]
+fn columns_without_a_name_are_no_columns() {
+    let folder = TempDir::new().unwrap();
+    let lake = folder.path().join("lake");
+    convert(&write(folder.path(), 5, "", ""), &lake, &[]).exits(0);
+    let nameless = write(folder.path(), 6, ",,", ",,");
+    convert(&nameless, &lake, &["--contract", "strict"]).exits(0);
+}

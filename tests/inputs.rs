@@ -462,26 +462,43 @@ fn other_data_sets_are_skipped_and_named() {
         });
     };
     data_set("prices/20250413-20250512/1", "PriceSheet");
-    data_set("usage/20250413-20250512/1", "Usage");
+    data_set("details/20250413-20250512/1", "ReservationDetails");
     let alone = container.convert(&[""], &[]).exits(2);
-    alone.says(&["nothing is left to read", "PriceSheet", "Usage"]);
+    alone.says(&["nothing is left to read", "PriceSheet", "ReservationDetails"]);
     container.run(RUN, &sound_rows(), |_| {});
     let outcome = check_reports(container.convert(&[""], &[]), &[&sound("actual")]);
     assert_eq!(skipped(&outcome, &container).len(), 2);
-    container.run("focus/1", &sound_rows(), |manifest| {
-        manifest["exportConfig"]["type"] = "FocusCost".into();
-    });
-    container.convert(&["focus"], &[]).exits(2).says(&["FOCUS", "not readable yet"]);
 }
 
 #[test]
-fn parquet_files_are_found_and_not_read_as_text() {
+fn usage_is_the_name_of_actual_costs_where_there_are_no_others() {
     let container = Container::new();
-    container.write("part_0.snappy.parquet", "PAR1");
-    for path in ["", "part_0.snappy.parquet", "*.parquet"] {
-        let outcome = container.convert(&[path], &["--metric", "actual"]).exits(2);
-        outcome.says(&["part_0.snappy.parquet", "is a Parquet file"]);
-    }
+    container.run(RUN, &sound_rows(), |manifest| {
+        manifest["exportConfig"]["type"] = "Usage".into();
+    });
+    check_reports(container.convert(&[""], &[]), &[&sound("actual")]);
+}
+
+#[test]
+fn a_manifest_that_says_that_there_are_no_rows_must_be_right() {
+    let container = Container::new();
+    container.run(RUN, &sound_rows(), |manifest| manifest["hasNoRows"] = true.into());
+    container.convert(&[""], &[]).exits(5).says(&["rows together, it says 0"]);
+}
+
+#[test]
+fn files_of_another_kind_than_the_manifest_says_are_refused() {
+    let container = Container::new();
+    container.run(RUN, &sound_rows(), |manifest| {
+        manifest["exportConfig"]["type"] = "FocusCost".into();
+    });
+    container.convert(&[""], &[]).exits(5).says(&["expected the columns of FOCUS"]);
+    let focus = "BilledCost,EffectiveCost,BillingCurrency,ChargePeriodStart,x_BillingAccountId\n\
+                 1,2,EUR,2025-05-01T00:00:00Z,12\n";
+    container.write("focus.csv", focus);
+    container.write("native.csv", small_file(&sound_rows()));
+    let both = container.convert(&["focus.csv", "native.csv"], &["--metric", "actual"]);
+    both.exits(5).says(&["native.csv", "expected the columns of FOCUS", "calls of their own"]);
 }
 
 #[test]

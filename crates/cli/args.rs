@@ -182,7 +182,7 @@ pub(crate) struct ConvertArgs {
     /// and scope.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// actual or amortized, for files without a manifest. FOCUS files show both: of them it takes one.
+    /// actual or amortized, for files without a manifest. FOCUS files show both; of them it takes one, or both.
     #[arg(long, value_name = "METRIC")]
     pub metric: Option<String>,
     /// The month of the bill, for files without a manifest; else from the rows, if all agree.

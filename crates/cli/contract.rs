@@ -4,19 +4,23 @@
 //! compared as headers are: without case, blanks, dashes and underscores.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::ValueEnum;
 use costlake_model::aliases::header_key;
 use costlake_model::{BillingPeriod, Metric, Partition, ScopeSlug, Table};
 use costlake_sink::{BlobRecord, Lake};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::error::Error;
+use crate::ingest::ReportAccount;
 
 /// What becomes of a report whose columns have changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Contract {
-    /// It is refused, and so is a first report in a layout that is not known to the last column.
+    /// It is refused, as is one whose files have different columns, and a first one in a layout that is not
+    /// known to the last column.
     Strict,
     /// It is published, and the changes are told.
     #[default]
@@ -38,37 +42,100 @@ pub(crate) struct Columns {
     pub removed: Vec<String>,
 }
 
-impl Columns {
-    /// Holds the blobs of a report against the last published month of the same metric and scope, which
-    /// may be the same month.
+/// The columns of the months that the lake holds, and of those that this run has prepared.
+pub(crate) struct History<'a> {
+    lake: &'a Lake,
+    /// What the lake held when it was first asked for.
+    partitions: OnceCell<Vec<Partition>>,
+    prepared: Mutex<BTreeMap<(ScopeSlug, Metric, BillingPeriod), Names>>,
+}
+
+impl<'a> History<'a> {
+    /// The history of a lake, as far as it goes.
+    pub(crate) fn of(lake: &'a Lake) -> Self {
+        Self { lake, partitions: OnceCell::new(), prepared: Mutex::default() }
+    }
+
+    /// Holds the blobs of a report against the last month of the same metric and scope, which may be the
+    /// same month, published before; remembers them for the months to come.
     ///
     /// # Errors
     /// The lake.
-    pub(crate) async fn of_report(
-        lake: &Lake,
+    pub(crate) async fn compare(
+        &self,
         metric: Metric,
         period: BillingPeriod,
         scope: &ScopeSlug,
         blobs: &[BlobRecord],
-    ) -> Result<Self, Error> {
+    ) -> Result<Columns, Error> {
         let mut layouts: Vec<String> =
             accounts(blobs).map(|account| account.layout.clone()).collect();
         layouts.sort();
         layouts.dedup();
-        let mut columns = Self { layouts, against: None, added: Vec::new(), removed: Vec::new() };
-        let Some((last, before)) = last_names(lake, metric, period, scope).await? else {
-            return Ok(columns);
-        };
+        let mut columns =
+            Columns { layouts, against: None, added: Vec::new(), removed: Vec::new() };
         let now = names(blobs);
         // A report without blobs has no columns to speak of.
-        if !now.is_empty() {
+        if now.is_empty() {
+            return Ok(columns);
+        }
+        if let Some((last, before)) = self.last(metric, period, scope).await? {
             columns.against = Some(last);
             columns.added = missing_in(&now, &before);
             columns.removed = missing_in(&before, &now);
         }
+        self.prepared().insert((scope.clone(), metric, period), now);
         Ok(columns)
     }
 
+    /// The newest month, up to this one, of which the columns are known.
+    async fn last(
+        &self,
+        metric: Metric,
+        period: BillingPeriod,
+        scope: &ScopeSlug,
+    ) -> Result<Option<(BillingPeriod, Names)>, Error> {
+        let is_before = |partition: &&Partition| {
+            partition.table == Table::LineItems
+                && partition.metric == Some(metric)
+                && partition.scope == *scope
+                && partition.period <= period
+        };
+        let partitions = self.partitions.get_or_try_init(|| self.lake.partitions()).await?;
+        let mut published: Vec<&Partition> = partitions.iter().filter(is_before).collect();
+        published.sort_by_key(|partition| partition.period);
+        let prepared = self.last_prepared(metric, period, scope);
+        let newest_prepared = prepared.as_ref().map(|(month, _)| *month);
+        let newer = published.into_iter().rev();
+        for partition in newer.take_while(|partition| Some(partition.period) > newest_prepared) {
+            let Some(manifest) = self.lake.manifest(partition).await? else { continue };
+            let names = names(manifest.account.source.blobs());
+            if !names.is_empty() {
+                return Ok(Some((partition.period, names)));
+            }
+        }
+        Ok(prepared)
+    }
+
+    fn last_prepared(
+        &self,
+        metric: Metric,
+        period: BillingPeriod,
+        scope: &ScopeSlug,
+    ) -> Option<(BillingPeriod, Names)> {
+        let prepared = self.prepared();
+        let of_scope = prepared.iter().rev().find(|((of_scope, of_metric, month), _)| {
+            of_scope == scope && *of_metric == metric && *month <= period
+        });
+        of_scope.map(|((_, _, month), names)| (*month, names.clone()))
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, BTreeMap<(ScopeSlug, Metric, BillingPeriod), Names>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Columns {
     /// What changed, in words; `None` if nothing did.
     pub(crate) fn change(&self) -> Option<String> {
         let list = |what: &str, names: &[String]| match names {
@@ -85,21 +152,22 @@ impl Columns {
         }
     }
 
-    /// Holds the report to the contract. `departures` says how its files differ from their layouts.
+    /// Holds the report to the contract.
     ///
     /// # Errors
     /// [`Error::Contract`].
     pub(crate) fn hold_to(
         &self,
         contract: Contract,
-        report: &str,
-        departures: Option<&str>,
+        name: &str,
+        report: &ReportAccount,
     ) -> Result<(), Error> {
         let is_first = self.against.is_none();
-        let problem = self.change().or_else(|| departures.filter(|_| is_first).map(str::to_owned));
+        let departure = report.departure.clone().filter(|_| is_first);
+        let problem = self.change().or_else(|| report.uneven.clone()).or(departure);
         match problem {
             Some(problem) if contract == Contract::Strict => {
-                Err(Error::Contract { report: report.to_owned(), problem })
+                Err(Error::Contract { report: name.to_owned(), problem })
             }
             _ => Ok(()),
         }
@@ -125,36 +193,11 @@ fn accounts(blobs: &[BlobRecord]) -> impl Iterator<Item = &costlake_sink::BlobAc
 
 fn names(blobs: &[BlobRecord]) -> Names {
     let columns = accounts(blobs).flat_map(|account| &account.columns);
-    columns.map(|name| (header_key(name), name.clone())).collect()
+    let named = columns.filter(|name| !name.is_empty());
+    named.map(|name| (header_key(name), name.clone())).collect()
 }
 
 fn missing_in(these: &Names, those: &Names) -> Vec<String> {
     let missing = these.iter().filter(|(key, _)| !those.contains_key(*key));
     missing.map(|(_, name)| name.clone()).collect()
-}
-
-/// The columns of the newest month, up to this one, that the lake holds with an account of its blobs.
-async fn last_names(
-    lake: &Lake,
-    metric: Metric,
-    period: BillingPeriod,
-    scope: &ScopeSlug,
-) -> Result<Option<(BillingPeriod, Names)>, Error> {
-    let is_before = |partition: &Partition| {
-        partition.table == Table::LineItems
-            && partition.metric == Some(metric)
-            && partition.scope == *scope
-            && partition.period <= period
-    };
-    let mut partitions = lake.partitions().await?;
-    partitions.retain(is_before);
-    partitions.sort_by_key(|partition| partition.period);
-    for partition in partitions.iter().rev() {
-        let Some(manifest) = lake.manifest(partition).await? else { continue };
-        let names = names(manifest.account.source.blobs());
-        if !names.is_empty() {
-            return Ok(Some((partition.period, names)));
-        }
-    }
-    Ok(None)
 }

@@ -9,6 +9,7 @@ use costlake_sink::{Lake, Publication, Source};
 
 use crate::args::ConvertArgs;
 use crate::config::PipelineFile;
+use crate::contract::History;
 use crate::error::Error;
 use crate::facts::RowFacts;
 use crate::ingest::{Blob, Engine, Ingested, Report};
@@ -42,8 +43,8 @@ pub(crate) async fn convert(
     let finding = inputs::find_reports(&args.paths);
     let Found { reports, skipped } = lifecycle::interruptible(finding).await?;
     let reports = match given.metric {
-        None => lifecycle::interruptible(with_focus_apart(reports, given.currency.clone())).await?,
-        // Which cost of a FOCUS file it is, the reader finds out.
+        None => lifecycle::interruptible(with_kinds(reports, given.currency.clone())).await?,
+        // Whether its files are of FOCUS, the reader finds out.
         Some(_) => reports,
     };
     check_given(&given, &reports)?;
@@ -61,6 +62,7 @@ pub(crate) async fn convert(
             now: started_at,
             source: Source::Files,
             contract: args.work.contract,
+            history: History::of(&lake),
             putting,
         };
         let placed = stage(&engine, publication, reports, &given).await?;
@@ -125,45 +127,41 @@ fn metrics_of(files: &FileReport, given: &Given) -> Result<Vec<Metric>, Error> {
         (ReportKind::Metric(metric), _) => Ok(vec![metric]),
         (ReportKind::Unknown | ReportKind::Focus, Some(metric)) => Ok(vec![metric]),
         (ReportKind::Focus, None) => Ok(Metric::ALL.to_vec()),
-        (ReportKind::Unknown, None) => Err(metric_missing()),
+        (ReportKind::Unknown, None) => Err(metric_missing("a report")),
     }
 }
 
-/// Takes FOCUS files, which show both metrics, out of the reports that nothing says the metric of. Only
-/// their headers tell.
-async fn with_focus_apart(
-    reports: Vec<FileReport>,
+/// Finds out which reports are of FOCUS files, where nothing else says the metric: they show both. Only
+/// the headers of all their files tell.
+async fn with_kinds(
+    mut reports: Vec<FileReport>,
     currency: Option<String>,
 ) -> Result<Vec<FileReport>, Error> {
     let looking = tokio::task::spawn_blocking(move || {
-        let mut apart = Vec::new();
-        for report in reports {
-            match report.kind {
-                ReportKind::Unknown => apart.extend(split_focus(report, currency.as_ref())?),
-                ReportKind::Metric(_) | ReportKind::Focus => apart.push(report),
-            }
+        for report in reports.iter_mut().filter(|report| report.kind == ReportKind::Unknown) {
+            check_focus(report, currency.as_ref())?;
+            report.kind = ReportKind::Focus;
         }
-        Ok(apart)
+        Ok(reports)
     });
     looking.await.unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
 }
 
-fn split_focus(report: FileReport, currency: Option<&String>) -> Result<Vec<FileReport>, Error> {
-    let (mut focus, mut others) = (Vec::new(), Vec::new());
-    for file in &report.files {
-        let binding = inputs::read_binding(file, currency.cloned())?;
-        let same = if binding.has_both_metrics() { &mut focus } else { &mut others };
-        same.push(file.clone());
+/// Checks that all files of a report have the columns of FOCUS.
+fn check_focus(report: &FileReport, currency: Option<&String>) -> Result<(), Error> {
+    let mut files = report.files.iter().peekable();
+    if files.peek().is_none() {
+        return Err(metric_missing("an empty report"));
     }
-    if others.is_empty() {
-        return Ok(vec![FileReport { kind: ReportKind::Focus, ..report }]);
+    for file in files {
+        if !file.can_be_read_twice() {
+            return Err(metric_missing(&format!("{file} can be read only once")));
+        }
+        if !inputs::read_binding(file, currency.cloned())?.has_both_metrics() {
+            return Err(metric_missing(&file.to_string()));
+        }
     }
-    if focus.is_empty() {
-        return Ok(vec![report]);
-    }
-    let (period, scope) = (report.period, &report.scope);
-    let part = |kind, files| FileReport { kind, period, scope: scope.clone(), files, totals: None };
-    Ok(vec![part(ReportKind::Focus, focus), part(ReportKind::Unknown, others)])
+    Ok(())
 }
 
 /// Prepares every month, the reports of each together, and then puts all in place.
@@ -191,6 +189,7 @@ async fn publish(
 /// What flags say about files without a manifest.
 struct Given {
     metric: Option<Metric>,
+    asks_for_both: bool,
     period: Option<BillingPeriod>,
     scope: Option<ScopeSlug>,
     currency: Option<String>,
@@ -199,7 +198,9 @@ struct Given {
 impl Given {
     fn of(args: &ConvertArgs) -> Result<Self, Error> {
         let usage = |message: String| Error::usage(message, "see `costlake convert --help`");
-        let metric = args.metric.as_deref().filter(|metric| !metric.eq_ignore_ascii_case("both"));
+        let is_both = |metric: &&str| metric.eq_ignore_ascii_case("both");
+        let asks_for_both = args.metric.as_deref().is_some_and(|metric| is_both(&metric));
+        let metric = args.metric.as_deref().filter(|metric| !is_both(metric));
         let metric = metric.map(str::parse::<Metric>).transpose();
         let period = args.period.as_deref().map(str::parse::<BillingPeriod>).transpose();
         if let Some(currency) = &args.currency {
@@ -210,6 +211,7 @@ impl Given {
         }
         Ok(Self {
             metric: metric.map_err(|error| usage(error.to_string()))?,
+            asks_for_both,
             period: period.map_err(|error| usage(error.to_string()))?,
             scope: args.scope_name.as_deref().map(scope_of_name).transpose()?,
             currency: args.currency.clone(),
@@ -231,13 +233,10 @@ fn scope_of_name(name: &str) -> Result<ScopeSlug, Error> {
 
 /// Flags speak about files without a manifest; where all have one they would be ignored in silence.
 fn check_given(given: &Given, reports: &[FileReport]) -> Result<(), Error> {
-    if given.metric.is_none() && reports.iter().any(|r| r.kind == ReportKind::Unknown) {
-        return Err(metric_missing());
-    }
     let needs_metric = reports.iter().any(|report| report.kind.metric().is_none());
     let needs_period = reports.iter().any(|report| report.period.is_none());
     let needs_scope = reports.iter().any(|report| report.scope.is_none());
-    if (given.metric.is_some() && !needs_metric)
+    if ((given.metric.is_some() || given.asks_for_both) && !needs_metric)
         || (given.period.is_some() && !needs_period)
         || (given.scope.is_some() && !needs_scope)
     {
@@ -249,9 +248,9 @@ fn check_given(given: &Given, reports: &[FileReport]) -> Result<(), Error> {
     Ok(())
 }
 
-fn metric_missing() -> Error {
+fn metric_missing(report: &str) -> Error {
     Error::usage(
-        "nothing in a cost file says whether it is actual or amortized",
+        format!("{report}: nothing in a cost file says whether it is actual or amortized"),
         "add --metric actual or --metric amortized; only FOCUS files show both",
     )
 }
@@ -265,6 +264,7 @@ fn report_of(files: &FileReport, metric: Metric, given: &Given) -> Report {
     Report {
         name: name_of(files, metric),
         metric,
+        naming: files.kind.naming(),
         currency: given.currency.clone(),
         stored_bytes: files.files.iter().map(InputFile::stored_bytes).sum(),
         blobs: blobs.collect(),

@@ -91,6 +91,18 @@ pub(crate) enum Error {
         /// Which limit, and how far.
         problem: String,
     },
+    /// A FOCUS file where none is expected, or the other way about.
+    #[error(
+        "{file}: expected {expected}, as in the other files or as its manifest says; found {found}"
+    )]
+    OtherNaming {
+        /// The file.
+        file: String,
+        /// Whose names were expected.
+        expected: &'static str,
+        /// Whose names it has.
+        found: &'static str,
+    },
     /// A report whose columns are not those that were agreed on.
     #[error("{report}: {problem}")]
     Contract {
@@ -190,6 +202,7 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::BeyondLimit { .. }
             | Self::Contract { .. }
+            | Self::OtherNaming { .. }
             | Self::OtherMonth { .. }
             | Self::Conservation { .. }
             | Self::Rollup(_)
@@ -257,7 +270,10 @@ impl Error {
                 "nothing was published; `costlake schema FILE` shows what each header maps to"
             }
             Self::Contract { .. } => {
-                "nothing was published; --contract warn publishes it and tells what changed"
+                "nothing of that month was published; --contract warn publishes it and tells what changed"
+            }
+            Self::OtherNaming { .. } => {
+                "convert FOCUS files and Azure's own files in calls of their own"
             }
             Self::MetricMissing { .. } | Self::Vanished { .. } => {
                 "the report is empty: fetch it again later; nothing was published for this month"

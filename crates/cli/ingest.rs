@@ -14,7 +14,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use costlake_model::Metric;
-use costlake_model::aliases::header_key;
+use costlake_model::aliases::{Naming, header_key};
 use costlake_model::columns::{line_item_schema, quarantine_schema};
 use costlake_model::ledger::Ledger;
 use costlake_model::rollup::Definition;
@@ -62,6 +62,8 @@ pub(crate) struct Report {
     pub name: String,
     /// The view that it shows.
     pub metric: Metric,
+    /// Whose names the headers of its blobs must have, if that is known; else they are to agree.
+    pub naming: Option<Naming>,
     /// The currency, for files without one.
     pub currency: Option<String>,
     /// Its blobs, in order.
@@ -118,6 +120,8 @@ pub(crate) struct ReportAccount {
     pub unknown_columns: Vec<String>,
     /// How the first file that departs from its layout does, if any does.
     pub departure: Option<String>,
+    /// How the first file that has other columns than the first one differs, if any does.
+    pub uneven: Option<String>,
     /// What the rows say about period and scope.
     pub facts: RowFacts,
     /// What was passed over in the files: lines before a header, a second byte-order mark.
@@ -192,7 +196,7 @@ impl Engine {
         publication: &Publication,
         report: Report,
     ) -> Result<Ingested, Error> {
-        let (name, metric) = (report.name.clone(), report.metric);
+        let (name, metric, naming) = (report.name.clone(), report.metric, report.naming);
         let bar = self.progress.report(&name, report.stored_bytes);
         let blob_count = report.blobs.len();
         let (cuts_sender, mut cuts) = mpsc::channel(1);
@@ -208,6 +212,8 @@ impl Engine {
             rollups: self.definitions.iter().map(|d| Rollup::new(Arc::clone(d))).collect(),
             unknown_columns: BTreeSet::new(),
             departure: None,
+            uneven: None,
+            naming,
             facts: RowFacts::default(),
             notes: Vec::new(),
             first_fault: None,
@@ -424,6 +430,8 @@ struct Staging<'a> {
     rollups: Vec<Rollup>,
     unknown_columns: BTreeSet<String>,
     departure: Option<String>,
+    uneven: Option<String>,
+    naming: Option<Naming>,
     facts: RowFacts,
     notes: Vec<String>,
     first_fault: Option<String>,
@@ -463,6 +471,7 @@ impl Staging<'_> {
         if let Some(problem) = self.unaccounted(summary, end.rows_expected) {
             return Err(Error::Damaged { file: end.name, problem });
         }
+        self.check_naming(&end)?;
         let mut ledger = std::mem::take(&mut self.blob);
         ledger
             .check()
@@ -496,6 +505,26 @@ impl Staging<'_> {
         self.note(&end);
         self.ledger.merge(&ledger);
         Ok(())
+    }
+
+    /// A FOCUS file among others, or in place of them, would count under the wrong metric.
+    fn check_naming(&mut self, end: &BlobEnd) -> Result<(), Error> {
+        let Some(found) = end.summary.binding.as_ref().map(|binding| binding.naming) else {
+            return Ok(());
+        };
+        let expected = *self.naming.get_or_insert(found);
+        let name = |naming| match naming {
+            Naming::Native => "Azure's own columns",
+            Naming::Focus => "the columns of FOCUS",
+        };
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::OtherNaming {
+            file: end.name.clone(),
+            expected: name(expected),
+            found: name(found),
+        })
     }
 
     /// What of a blob is not accounted for, if anything (`reliability.md`, I1 and I2).
@@ -534,7 +563,8 @@ impl Staging<'_> {
     /// Blobs of one report may have their columns in different orders, but have the same ones as a rule.
     fn note_other_columns(&mut self, name: &str, binding: &Binding) {
         let keys = |headers: &[String]| -> BTreeSet<String> {
-            headers.iter().map(|header| header_key(header)).collect()
+            let named = headers.iter().filter(|header| !header.is_empty());
+            named.map(|header| header_key(header)).collect()
         };
         let first = self.blobs.first().and_then(|blob| blob.account.as_ref());
         let Some(first) = first.map(|account| keys(&account.columns)) else { return };
@@ -542,8 +572,10 @@ impl Staging<'_> {
         let differing: Vec<&str> = own.symmetric_difference(&first).map(String::as_str).collect();
         if !differing.is_empty() {
             let differing = differing.join(", ");
-            self.notes
-                .push(format!("{name}: its columns are not those of the first file: {differing}"));
+            let uneven =
+                format!("{name}: its columns are not those of the first file: {differing}");
+            self.notes.push(uneven.clone());
+            self.uneven.get_or_insert(uneven);
         }
     }
 
@@ -575,6 +607,7 @@ impl Staging<'_> {
             rollups: self.rollups,
             unknown_columns: self.unknown_columns.into_iter().collect(),
             departure: self.departure,
+            uneven: self.uneven,
             facts: self.facts,
             notes: self.notes,
             first_fault: self.first_fault,

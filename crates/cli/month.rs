@@ -14,7 +14,7 @@ use costlake_sink::{
 use costlake_transform::rollup::{Partial, Rollup};
 use futures::TryStreamExt;
 
-use crate::contract::{Columns, Contract};
+use crate::contract::{Columns, Contract, History};
 use crate::error::Error;
 use crate::ingest::{Ingested, ReportAccount};
 use crate::lifecycle::PuttingInPlace;
@@ -34,6 +34,8 @@ pub(crate) struct Publisher<'a> {
     pub source: fn(Vec<BlobRecord>) -> Source,
     /// What becomes of a report whose columns have changed.
     pub contract: Contract,
+    /// The columns of the months before.
+    pub history: History<'a>,
     /// Held while a month is put in place.
     pub putting: &'a PuttingInPlace,
 }
@@ -165,9 +167,9 @@ impl Publisher<'_> {
         scope: &ScopeSlug,
     ) -> Result<Columns, Error> {
         let metric = report.metric;
-        let columns = Columns::of_report(self.lake, metric, period, scope, &report.blobs).await?;
+        let columns = self.history.compare(metric, period, scope, &report.blobs).await?;
         let name = format!("{metric} costs of {scope} for {period}");
-        columns.hold_to(self.contract, &name, report.departure.as_deref())?;
+        columns.hold_to(self.contract, &name, report)?;
         Ok(columns)
     }
 

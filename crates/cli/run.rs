@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use costlake_fetch::{
     BlobInfo, Client, Error as FetchError, ErrorKind, ReportManifest, ReportPeriod, ReportRequest,
 };
+use costlake_model::aliases::Naming;
 use costlake_model::{BillingPeriod, Metric, Partition, Scope, ScopeSlug, Table};
 use costlake_sink::{BlobName, Error as LakeError, Lake, Publication, Source};
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::args::RunArgs;
 use crate::config::{self, PipelineFile, Plan};
+use crate::contract::History;
 use crate::error::Error;
 use crate::ingest::{Blob, Engine, Ingested, OpenBlob, Report, read_error};
 use crate::inputs::decompressed;
@@ -58,6 +60,7 @@ pub(crate) async fn run(
             now: started_at,
             source: Source::CostDetails,
             contract: args.work.contract,
+            history: History::of(&lake),
             putting,
         };
         Ok(publish_months(&client, &engine, &publisher, &plan).await)
@@ -230,6 +233,7 @@ fn report_of(client: &Client, request: &ReportRequest, manifest: &ReportManifest
     Report {
         name: format!("{} {} {}", request.scope.slug(), request.period, request.metric),
         metric: request.metric,
+        naming: Some(Naming::Native),
         currency: None,
         blobs: blobs.collect(),
         stored_bytes: Some(manifest.blob_bytes()),

@@ -10,20 +10,35 @@ use crate::ingest;
 
 const READ_BYTES: usize = 1 << 16;
 
-/// Reads what the header of a file means, and no more of it than that takes.
+/// Reads what the header of a file means, and no more of it than that takes. Of the metrics, the first is
+/// taken that the file shows.
 ///
 /// # Errors
 /// If the file cannot be read, or is refused by its header.
 pub(crate) fn read_binding(file: &InputFile, currency: Option<String>) -> Result<Binding, Error> {
+    let binding = binding_of(file, Metric::Actual, currency.clone());
+    let lacks_cost = |error: &Error| {
+        let lacks = |missing: &[String]| missing.iter().any(|name| name.ends_with("BilledCost)"));
+        matches!(error, Error::Refused { source: costlake_transform::Error::MissingColumns { missing }, .. } if lacks(missing))
+    };
+    match binding {
+        Err(error) if lacks_cost(&error) && file.can_be_read_twice() => {
+            binding_of(file, Metric::Amortized, currency)
+        }
+        binding => binding,
+    }
+}
+
+fn binding_of(
+    file: &InputFile,
+    metric: Metric,
+    currency: Option<String>,
+) -> Result<Binding, Error> {
     let name = file.to_string();
     let refused = |source| Error::Refused { file: name.clone(), source };
     let mut source = open(file)?.text;
-    let mut reader = BlobReader::new(BlobOptions {
-        ordinal: 0,
-        metric: Metric::Actual,
-        currency,
-        chunk_bytes: 1 << 20,
-    });
+    let mut reader =
+        BlobReader::new(BlobOptions { ordinal: 0, metric, currency, chunk_bytes: 1 << 20 });
     let mut buffer = vec![0; READ_BYTES];
     loop {
         let read = source.read(&mut buffer);

@@ -139,6 +139,10 @@ impl DataSet {
         match name.parse::<Metric>() {
             Ok(metric) => Self::Costs(ReportKind::Metric(metric)),
             Err(_) if name.eq_ignore_ascii_case("FocusCost") => Self::Costs(ReportKind::Focus),
+            // Azure's name for actual costs where there are no amortized ones (`azure-specs`, exports).
+            Err(_) if name.eq_ignore_ascii_case("Usage") => {
+                Self::Costs(ReportKind::Metric(Metric::Actual))
+            }
             Err(_) => Self::Other(name.to_owned()),
         }
     }
@@ -190,7 +194,9 @@ impl Manifest {
         let export = export.map(|name| name.trim().to_lowercase());
         let key = ReportKey { kind, period, scope: scope.clone(), export, place };
         let manifest = found.tree.name(&found.listed.path);
-        let totals = Totals { manifest, bytes: file.byte_count, rows: file.data_row_count };
+        let no_rows = (file.has_no_rows == Some(true)).then_some(0);
+        let rows = no_rows.or(file.data_row_count);
+        let totals = Totals { manifest, bytes: file.byte_count, rows };
         Ok(Self { found, blobs, totals, key, rank, scope })
     }
 

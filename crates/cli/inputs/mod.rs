@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use costlake_model::aliases::Naming;
 use costlake_model::ledger::Ledger;
 use costlake_model::{BillingPeriod, Metric, ScopeSlug};
 
@@ -114,7 +115,7 @@ struct Entry {
 }
 
 /// Finds the reports below some paths: one per manifest, one for all files together that belong to none.
-/// Of several runs of one report the newest wins. Stores are asked with the credentials of the
+/// Of several runs of one report one wins, see [`runs`]. Stores are asked with the credentials of the
 /// environment.
 ///
 /// # Errors
@@ -228,6 +229,15 @@ impl FileReport {
 }
 
 impl ReportKind {
+    /// Whose names the headers of its files have, if it is known.
+    pub(crate) fn naming(self) -> Option<Naming> {
+        match self {
+            Self::Unknown => None,
+            Self::Metric(_) => Some(Naming::Native),
+            Self::Focus => Some(Naming::Focus),
+        }
+    }
+
     /// The metric, if it is known.
     pub(crate) fn metric(self) -> Option<Metric> {
         match self {
@@ -251,6 +261,14 @@ impl InputFile {
     pub(crate) fn file_name(&self) -> String {
         let name = self.place.to_string();
         name.rsplit(['/', std::path::MAIN_SEPARATOR]).next().unwrap_or(&name).to_owned()
+    }
+
+    /// Whether it can be opened again: a pipe gives its bytes once.
+    pub(crate) fn can_be_read_twice(&self) -> bool {
+        match &self.place {
+            Place::Local(path) => std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
+            Place::Stored(_) => true,
+        }
     }
 
     /// How many bytes are stored at its place, if that can be found out.

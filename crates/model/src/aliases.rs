@@ -61,12 +61,13 @@ const ALIASES: [(&str, &str); 36] = [
 
 /// Names of FOCUS files that differ from the canonical name by more than case and separators
 /// (`cost-data.md`, 9). The costs are not among them: see [`focus_costs`].
-const FOCUS_ALIASES: [(&str, &str); 62] = [
+const FOCUS_ALIASES: [(&str, &str); 63] = [
     ("chargecategory", "charge_type"),
     ("chargeclass", "focus_charge_class"),
     ("chargedescription", "product_name"),
     ("chargefrequency", "frequency"),
     ("chargeperiodstart", "charge_date"),
+    ("chargesubcategory", "commitment_discount_status"),
     ("commitmentdiscountid", "benefit_id"),
     ("commitmentdiscountname", "benefit_name"),
     ("contractedunitprice", "unit_price"),
@@ -168,14 +169,19 @@ const NATIVE_PAIRS: [KnownPair; 4] = [
     pair("resource_id", "resourceid", "instancename", None),
 ];
 
-/// Of these, Microsoft's addition holds what Azure's own files have; the FOCUS name a path, a display
-/// name or another unit.
-const FOCUS_PAIRS: [KnownPair; 5] = [
+/// Of the first five, Microsoft's addition holds what Azure's own files have; the FOCUS name a path, a
+/// display name or another unit. The others are names of two versions, of which tools keep both.
+const FOCUS_PAIRS: [KnownPair; 10] = [
     pair("billing_account_id", "xbillingaccountid", "billingaccountid", None),
     pair("billing_account_name", "xbillingaccountname", "billingaccountname", None),
     pair("resource_type", "xresourcetype", "resourcetype", None),
     pair("unit_of_measure", "xpricingunitdescription", "pricingunit", None),
     pair("additional_info", "xskudetails", "skupricedetails", None),
+    pair("meter_name", "skumeter", "xskumetername", None),
+    pair("resource_location", "regionname", "region", None),
+    pair("invoice_id", "invoiceid", "xinvoiceid", None),
+    pair("pricing_currency", "pricingcurrency", "xpricingcurrency", None),
+    pair("commitment_discount_status", "commitmentdiscountstatus", "chargesubcategory", None),
 ];
 
 /// Returns the form in which headers are compared: lower case, without blanks, dashes, underscores.

@@ -19,7 +19,8 @@
 //! | ChargeCategory Purchase with ChargeClass Correction | Refund |
 //! | ChargeCategory Adjustment | RoundingAdjustment |
 //! | PricingCategory Standard, Dynamic, Committed | OnDemand, Spot, by CommitmentDiscountType or -Id |
-//! | a Purchase with PricingCategory Standard | by CommitmentDiscountType or -Id |
+//! | a Purchase, or a row with CommitmentDiscountStatus | by CommitmentDiscountType or -Id, whatever its price |
+//! | ChargeSubcategory of 1.0-preview | as CommitmentDiscountStatus; Refund makes a purchase or adjustment one |
 //! | x_PublisherCategory Vendor | Marketplace |
 
 use std::fmt;
@@ -35,17 +36,17 @@ pub enum ChargeClass {
     ReservationUsage,
     /// Usage covered by a savings plan: free in actual, its share in amortized.
     SavingsPlanUsage,
-    /// A reservation paid, at once or month by month. Only in actual.
+    /// A reservation paid, at once or month by month. In amortized it has no row, or costs nothing (FOCUS).
     ReservationPurchase,
-    /// A savings plan paid, at once or month by month. Only in actual.
+    /// A savings plan paid, at once or month by month; in amortized as a reservation.
     SavingsPlanPurchase,
-    /// A reservation given back (negative). Only in actual.
+    /// A reservation given back (negative); in amortized as its purchase.
     ReservationRefund,
-    /// A savings plan given back (negative). Only in actual.
+    /// A savings plan given back (negative); in amortized as its purchase.
     SavingsPlanRefund,
-    /// Reserved hours that nothing used. Only in amortized.
+    /// Reserved hours that nothing used. In actual they have no row, or cost nothing (FOCUS).
     UnusedReservation,
-    /// Savings plan commitment that nothing used. Only in amortized.
+    /// Savings plan commitment that nothing used; in actual as reserved hours.
     UnusedSavingsPlan,
     /// Usage sold by a third party.
     MarketplaceUsage,
@@ -80,7 +81,7 @@ pub struct ChargeFacts<'a> {
     pub correction: &'a str,
     /// `CommitmentDiscountType` of FOCUS.
     pub commitment_type: &'a str,
-    /// `CommitmentDiscountStatus` of FOCUS: Used, Unused or nothing.
+    /// `CommitmentDiscountStatus` of FOCUS: Used, Unused or nothing; `ChargeSubcategory` of 1.0-preview.
     pub commitment_status: &'a str,
 }
 
@@ -91,6 +92,15 @@ enum Commitment {
     Reservation,
     SavingsPlan,
     Unknown,
+}
+
+/// What FOCUS says of a row's commitment; 1.0-preview says it in `ChargeSubcategory`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Status {
+    None,
+    Used,
+    Unused,
+    Refund,
 }
 
 impl ChargeClass {
@@ -199,28 +209,43 @@ impl ChargeFacts<'_> {
     /// The charge type in Azure's words.
     fn charge_type(&self) -> String {
         let charge_type = self.charge_type.map_or_else(|| "usage".to_owned(), plain);
-        match charge_type.as_str() {
-            "usage" if plain(self.commitment_status) == "unused" => "unusedbenefit".to_owned(),
-            "purchase" if plain(self.correction) == "correction" => "refund".to_owned(),
-            "adjustment" => "roundingadjustment".to_owned(),
+        match (charge_type.as_str(), self.status()) {
+            ("usage", Status::Unused) => "unusedbenefit".to_owned(),
+            ("purchase", _) if plain(self.correction) == "correction" => "refund".to_owned(),
+            ("purchase" | "adjustment", Status::Refund) => "refund".to_owned(),
+            ("adjustment", _) => "roundingadjustment".to_owned(),
             _ => charge_type,
         }
     }
 
-    /// The pricing model where it is given; in old files it is empty and the benefit decides.
+    fn status(&self) -> Status {
+        match plain(self.commitment_status).as_str() {
+            "used" | "usedcommitment" => Status::Used,
+            "unused" | "unusedcommitment" => Status::Unused,
+            "refund" => Status::Refund,
+            _ => Status::None,
+        }
+    }
+
+    /// What says most of the commitment: a status that FOCUS gives only to commitments, then the pricing
+    /// model, and the benefit where that is empty, as in old files, or says too little.
     fn commitment(&self, charge_type: &str) -> Commitment {
+        let of_benefit = self.commitment_of_benefit();
+        let is_covered = matches!(self.status(), Status::Used | Status::Unused);
+        if (is_covered || charge_type == "unusedbenefit") && of_benefit != Commitment::None {
+            return of_benefit;
+        }
+        let is_paid = matches!(charge_type, "purchase" | "refund");
         match plain(self.pricing_model).as_str() {
             "ondemand" => Commitment::None,
-            "spot" | "dynamic" => Commitment::Spot,
             "reservation" => Commitment::Reservation,
             "savingsplan" => Commitment::SavingsPlan,
-            // What is bought at a standard price may be a commitment; what is used at it is not.
-            "standard" if !matches!(charge_type, "purchase" | "refund") => Commitment::None,
-            "committed" => match self.commitment_of_benefit() {
-                Commitment::None => Commitment::Unknown,
-                known => known,
-            },
-            "" | "standard" => self.commitment_of_benefit(),
+            // What is bought may be a commitment, at whatever price.
+            _ if is_paid => of_benefit,
+            "spot" | "dynamic" => Commitment::Spot,
+            "standard" => Commitment::None,
+            "" => of_benefit,
+            "committed" | "commitmentbased" if of_benefit != Commitment::None => of_benefit,
             _ => Commitment::Unknown,
         }
     }
@@ -243,7 +268,10 @@ impl ChargeFacts<'_> {
 }
 
 fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect()
+    text.chars()
+        .filter(|c| !c.is_whitespace() && *c != '-')
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 impl fmt::Display for ChargeClass {
@@ -287,6 +315,13 @@ mod tests {
             ("Refund", "OnDemand", "Azure", "", ChargeClass::Refund),
             ("UnusedReservation", "Reservation", "Azure", "", ChargeClass::UnusedReservation),
             ("UnusedBenefit", "SavingsPlan", "Azure", "", ChargeClass::UnusedSavingsPlan),
+            (
+                "UnusedBenefit",
+                "OnDemand",
+                "Azure",
+                "/providers/Microsoft.Capacity/reservationOrders/1",
+                ChargeClass::UnusedReservation,
+            ),
             ("RoundingAdjustment", "", "Azure", "", ChargeClass::Rounding),
             ("Tax", "", "", "", ChargeClass::TaxOrCredit),
             ("Usage", "Blended", "Azure", "", ChargeClass::Other),
@@ -316,7 +351,9 @@ mod tests {
         };
         let usage = |pricing_model, benefit_id| row("Usage", pricing_model, benefit_id);
         let purchase = |pricing_model, benefit_id| row("Purchase", pricing_model, benefit_id);
-        let unused = |facts| ChargeFacts { commitment_status: "Unused", ..facts };
+        let status = |commitment_status, facts| ChargeFacts { commitment_status, ..facts };
+        let used = |facts| status("Used", facts);
+        let unused = |facts| status("Unused", facts);
         let corrected = |facts| ChargeFacts { correction: "Correction", ..facts };
         let by_type = ChargeFacts { commitment_type: "Savings Plan", ..usage("Committed", "id") };
         let vendor = |facts| ChargeFacts { publisher_type: "Vendor", ..facts };
@@ -340,6 +377,19 @@ mod tests {
             (row("Adjustment", "", ""), ChargeClass::Rounding),
             (row("Credit", "", ""), ChargeClass::TaxOrCredit),
             (usage("Other", ""), ChargeClass::Other),
+            // A status is given to commitments alone, whatever the pricing category says.
+            (used(usage("Standard", reservation)), ChargeClass::ReservationUsage),
+            (unused(usage("Standard", reservation)), ChargeClass::UnusedReservation),
+            (used(usage("Dynamic", savings_plan)), ChargeClass::SavingsPlanUsage),
+            (purchase("Other", savings_plan), ChargeClass::SavingsPlanPurchase),
+            // FOCUS 1.0-preview.
+            (usage("On-Demand", ""), ChargeClass::OnDemandUsage),
+            (usage("Commitment-Based", reservation), ChargeClass::ReservationUsage),
+            (
+                status("Unused Commitment", usage("Commitment-Based", reservation)),
+                ChargeClass::UnusedReservation,
+            ),
+            (status("Refund", row("Adjustment", "", "")), ChargeClass::Refund),
         ] {
             assert_eq!(ChargeClass::of(&facts), expected, "{facts:?}");
         }

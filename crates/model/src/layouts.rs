@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::LazyLock;
 
-use crate::aliases::header_key;
+use crate::aliases::{Naming, header_key};
 
 /// A generation of cost files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,22 +156,29 @@ const NEAR_ENOUGH: usize = 6;
 
 impl Fingerprint {
     /// Holds the names of a header, cleaned of blanks and marks, against the layouts. The nearest is the
-    /// one that shares most of the names of both.
+    /// one that shares most of the names of both; columns without a name do not count.
     pub fn of(headers: &[String]) -> Self {
-        let keys: BTreeSet<String> = headers.iter().map(|header| header_key(header)).collect();
+        let is_focus = Naming::of(headers) == Naming::Focus;
+        let named = headers.iter().filter(|header| !header.is_empty());
+        let keys: BTreeSet<String> = named.map(|header| header_key(header)).collect();
         let mut nearest: Option<(&Layout, usize, usize)> = None;
         for (layout, of_layout) in LAYOUTS.iter().zip(layout_keys()) {
             let shared = keys.intersection(of_layout).count();
             let all = keys.len() + of_layout.len() - shared;
             let is_nearer = nearest.is_none_or(|(_, s, a)| shared * a > s * all);
-            if is_nearer && shared * 10 >= all * NEAR_ENOUGH && layout.has_mark(headers) {
+            let is_of_naming = (layout.kind == SourceKind::Focus) == is_focus;
+            if is_of_naming
+                && is_nearer
+                && shared * 10 >= all * NEAR_ENOUGH
+                && layout.has_mark(headers)
+            {
                 nearest = Some((layout, shared, all));
             }
         }
         match nearest {
             Some((layout, ..)) => Self::near(layout, headers, &keys),
             None => Self {
-                kind: SourceKind::Other,
+                kind: if is_focus { SourceKind::Focus } else { SourceKind::Other },
                 version: None,
                 added: Vec::new(),
                 missing: Vec::new(),
@@ -196,7 +203,8 @@ impl Fingerprint {
 
     fn near(layout: &Layout, headers: &[String], keys: &BTreeSet<String>) -> Self {
         let of_layout: BTreeSet<String> = layout.columns().map(header_key).collect();
-        let is_added = |header: &&String| !of_layout.contains(&header_key(header));
+        let is_added =
+            |header: &&String| !header.is_empty() && !of_layout.contains(&header_key(header));
         let is_missing = |name: &&str| !keys.contains(&header_key(name));
         Self {
             kind: layout.kind,

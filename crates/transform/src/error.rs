@@ -139,6 +139,9 @@ impl Error {
             Self::MissingColumns { missing } if lacks_only_currency(missing) => Some(
                 "files of 2019 and of the retired usage API have no currency: give it with --currency",
             ),
+            Self::MissingColumns { missing } if lacks_one_focus_cost(missing) => {
+                Some("the file has one of the two costs of FOCUS: ask for its --metric")
+            }
             Self::MissingColumns { .. } | Self::NoHeader { .. } => {
                 Some("`costlake schema FILE` shows what each header maps to")
             }
@@ -151,6 +154,10 @@ impl Error {
             _ => None,
         }
     }
+}
+
+fn lacks_one_focus_cost(missing: &[String]) -> bool {
+    matches!(missing, [only] if only.ends_with("BilledCost)") || only.ends_with("EffectiveCost)"))
 }
 
 fn lacks_only_currency(missing: &[String]) -> bool {

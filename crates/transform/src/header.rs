@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use costlake_model::aliases::{self, Naming};
 use costlake_model::columns::{Presence, SOURCE_COLUMNS, added, source_position};
-use costlake_model::{Fingerprint, Metric, SourceKind};
+use costlake_model::{Fingerprint, Metric};
 
 use crate::csv;
 use crate::error::{Error, printable};
@@ -94,6 +94,7 @@ impl Binding {
             return Err(Error::AmbiguousHeader { column, first, second });
         }
         check_extra_names(&extra, &headers)?;
+        check_extra_names(&other_metric, &headers)?;
         check_required(&bound, naming, given)?;
         if naming == Naming::Focus {
             // A charge period may begin at any hour: the column holds the day, this the whole text.
@@ -109,7 +110,7 @@ impl Binding {
                 .into_iter()
                 .map(|field| extra_column(field, &headers))
                 .collect(),
-            fingerprint: fingerprint(naming, &headers),
+            fingerprint: Fingerprint::of(&headers),
             headers,
         })
     }
@@ -134,14 +135,6 @@ impl Binding {
     /// Whether the file shows both metrics, each in a column of its own.
     pub fn has_both_metrics(&self) -> bool {
         self.naming == Naming::Focus
-    }
-}
-
-fn fingerprint(naming: Naming, headers: &[String]) -> Fingerprint {
-    let fingerprint = Fingerprint::of(headers);
-    match naming {
-        Naming::Focus => Fingerprint { kind: SourceKind::Focus, ..fingerprint },
-        Naming::Native => fingerprint,
     }
 }
 

@@ -119,12 +119,17 @@ impl<'a> TextColumn<'a> {
             || self.placeholder.is_some_and(is_placeholder)
     }
 
-    /// FOCUS writes a subscription as the path of one, all other files as its GUID.
+    /// FOCUS writes as paths what is a plain id in all other files.
     fn without_prefix<'c>(&self, content: &'c [u8]) -> &'c [u8] {
-        const PREFIX: &[u8] = b"/subscriptions/";
-        let is_path = self.naming == Naming::Focus && self.name == "subscription_id";
-        match content.split_at_checked(PREFIX.len()) {
-            Some((start, id)) if is_path && start.eq_ignore_ascii_case(PREFIX) => id,
+        let prefix = match (self.naming, self.name) {
+            (Naming::Focus, "subscription_id") => "/subscriptions/",
+            (Naming::Focus, "billing_account_id") => {
+                "/providers/microsoft.billing/billingaccounts/"
+            }
+            _ => return content,
+        };
+        match content.split_at_checked(prefix.len()) {
+            Some((start, id)) if start.eq_ignore_ascii_case(prefix.as_bytes()) => id,
             _ => content,
         }
     }

@@ -65,6 +65,16 @@ fn each_metric_has_its_cost_and_all_rows() {
 }
 
 #[test]
+fn paths_become_the_ids_of_other_files() {
+    let text = "BilledCost,EffectiveCost,BillingCurrency,ChargePeriodStart,BillingAccountId,SubAccountId\n\
+                1,1,EUR,2024-09-18,/providers/Microsoft.Billing/billingAccounts/12,/SUBSCRIPTIONS/ab\n\
+                1,1,EUR,2024-09-18,12,ab\n";
+    let chunks = read(text, Metric::Actual);
+    assert_eq!(values(&chunks, "billing_account_id"), ["12", "12"]);
+    assert_eq!(values(&chunks, "subscription_id"), ["ab", "ab"]);
+}
+
+#[test]
 fn a_bad_cost_quarantines_the_row_of_its_metric_alone() {
     let text = format!("{HEADER}1,NULL,,EUR,2024-09-18,,,Usage,Standard,,,,,\n");
     assert_eq!(cost(&read(&text, Metric::Actual)), "1");

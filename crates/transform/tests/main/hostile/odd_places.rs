@@ -29,6 +29,12 @@ pub(super) fn cases() -> Vec<Case> {
             "another header as a row, a name with a digit first",
             format!("{with_quantity}2nd,Date,Cost,Currency\n"),
         ),
+        again(
+            "a FOCUS header among native rows",
+            "Date,Cost,BillingCurrency,Owner\n07/01/2025,1,EUR,me\n\
+             ChargePeriodStart,BilledCost,BillingCurrency,EffectiveCost\n2025-07-01,100,EUR,7\n"
+                .to_owned(),
+        ),
         read("a title of two names of one column", format!("Cost,PreTaxCost\n{one}"), 1, "1"),
         read("a title with the same text twice", format!("July,July\n{one}"), 1, "1"),
         refused(
