@@ -352,7 +352,7 @@ def charge_class(row, has_charge_type):
     """What a charge is: docs/rollups.md and reference/cost-data.md, 5."""
 
     def word(name):
-        return re.sub(r"\s", "", row.get(name) or "").lower()
+        return re.sub(r"[\s-]", "", row.get(name) or "").lower()
 
     charge = word("charge_type") if has_charge_type else "usage"
     model, benefit = word("pricing_model"), (row.get("benefit_id") or "").lower()
@@ -360,12 +360,17 @@ def charge_class(row, has_charge_type):
         names = {"usage": "marketplace_usage", "purchase": "marketplace_purchase", "refund": "refund"}
         names |= {"roundingadjustment": "rounding", "tax": "tax_or_credit", "credit": "tax_or_credit"}
         return names.get(charge, "other")
-    if not model:
-        model = "ondemand"
-        if "/microsoft.billingbenefits/" in benefit:
-            model = "savingsplan"
-        elif "/microsoft.capacity/" in benefit or row.get("reservation_id"):
-            model = "reservation"
+    of_benefit = None
+    if "/microsoft.billingbenefits/" in benefit:
+        of_benefit = "savingsplan"
+    elif "/microsoft.capacity/" in benefit or row.get("reservation_id"):
+        of_benefit = "reservation"
+    if charge == "unusedbenefit" and of_benefit:
+        model = of_benefit
+    elif not model:
+        model = of_benefit or "ondemand"
+    elif charge in ("purchase", "refund") and model not in ("ondemand", "reservation", "savingsplan"):
+        model = of_benefit or model
     commitment = {"reservation": "reservation", "savingsplan": "savings_plan"}.get(model)
     if charge == "usage":
         usage = {"ondemand": "on_demand_usage", "spot": "spot_usage"}
