@@ -159,8 +159,7 @@ fn departments_of_a_focus_file_are_those_of_the_two_reports() {
     let folder = TempDir::new().unwrap();
     let focus = folder.path().join("focus.csv");
     write_focus(&focus);
-    let native =
-        convert(&sample("actual").parent().unwrap().to_owned(), &folder.path().join("native"), &[]);
+    let native = convert(sample("actual").parent().unwrap(), &folder.path().join("native"), &[]);
     let native = native.exits(0).json();
     let from_focus = convert(&focus, &folder.path().join("focus"), &[]).exits(0).json();
     assert_eq!(departments(&from_focus), departments(&native));
