@@ -198,7 +198,10 @@ impl Binding {
             bound.chain(others.map(|column| &column.header)).any(|own| own == name)
         };
         let is_known = |name: &str| {
-            [Naming::Native, Naming::Focus].iter().any(|naming| naming.canonical_of(name).is_some())
+            let key = aliases::header_key(name);
+            let mut costs = Metric::ALL.into_iter().flat_map(aliases::focus_costs);
+            costs.any(|(cost, _)| cost == key)
+                || [Naming::Native, Naming::Focus].iter().any(|n| n.canonical_of(name).is_some())
         };
         let is_name = |name: &&String| is_own(name) || is_known(name);
         let named = names.iter().filter(is_name).count();
