@@ -93,7 +93,7 @@ fn files_of_one_report_with_other_columns_are_noted() {
     write(folder.path(), 5, ",Owner", ",me");
     convert(text(folder.path()), &lake, &[]).exits(0).shows(&[
         "Unknown columns, kept in `extra`: Owner",
-        "5.csv: its columns are not those of the first file: owner",
+        "5.csv: its columns are not those of the first file: Owner",
     ]);
 }
 
@@ -139,7 +139,7 @@ fn a_part_without_columns_of_the_others_is_no_strict_report() {
     convert(&whole, &lake, &[]).exits(0);
     write(folder.path(), 5, "", "");
     let strict = convert(text(folder.path()), &lake, &["--contract", "strict"]);
-    strict.exits(5).says(&["its columns are not those of the first file: owner"]);
+    strict.exits(5).says(&["its columns are not those of the first file: Owner"]);
 }
 
 #[test]

@@ -484,6 +484,34 @@ fn a_manifest_that_says_that_there_are_no_rows_must_be_right() {
     let container = Container::new();
     container.run(RUN, &sound_rows(), |manifest| manifest["hasNoRows"] = true.into());
     container.convert(&[""], &[]).exits(5).says(&["rows together, it says 0"]);
+
+    let empty = Container::new();
+    empty.run(RUN, &[], |manifest| manifest["hasNoRows"] = false.into());
+    empty.convert(&[""], &[]).exits(5).says(&["no rows, it says that there are some"]);
+}
+
+#[test]
+fn signatures_of_urls_without_a_scheme_are_not_shown_either() {
+    let signed = "acc.blob.core.windows.net/box/a.csv?sv=1&sig=SECRET";
+    for url in [signed.to_owned(), format!("https:/{signed}"), format!("./{signed}")] {
+        let convert = run(&["convert", &url, "--metric", "actual", "--lake", "lake"]);
+        let schema = run(&["schema", &url]);
+        for outcome in [convert, schema] {
+            let outcome = outcome.exits(2).says(&["begins with its scheme"]);
+            assert!(!outcome.stderr.contains("SECRET"), "{}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
+fn names_of_files_are_kept_whole_in_manifests() {
+    let container = Container::new();
+    container.write("part#1.csv", small_file(&sound_rows()));
+    let name = container.path("part#1.csv");
+    let outcome = container.convert(&["part#1.csv"], &["--metric", "actual"]).exits(0);
+    let path = outcome.json()["months"][0]["reports"][0]["path"].as_str().unwrap().to_owned();
+    let manifest = crate::harness::manifest(&container.0.path().join("lake"), &path);
+    assert_eq!(manifest["source"]["blobs"][0]["name"], text(&name));
 }
 
 #[test]

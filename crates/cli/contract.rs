@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::ValueEnum;
-use costlake_model::aliases::header_key;
+use costlake_model::aliases::by_key;
 use costlake_model::{BillingPeriod, Metric, Partition, ScopeSlug, Table};
 use costlake_sink::{BlobRecord, Lake};
 use serde_json::{Value, json};
@@ -185,19 +185,18 @@ impl Columns {
 }
 
 /// Names by the form in which they are compared.
-type Names = BTreeMap<String, String>;
+pub(crate) type Names = BTreeMap<String, String>;
 
 fn accounts(blobs: &[BlobRecord]) -> impl Iterator<Item = &costlake_sink::BlobAccount> {
     blobs.iter().filter_map(|blob| blob.account.as_ref())
 }
 
 fn names(blobs: &[BlobRecord]) -> Names {
-    let columns = accounts(blobs).flat_map(|account| &account.columns);
-    let named = columns.filter(|name| !name.is_empty());
-    named.map(|name| (header_key(name), name.clone())).collect()
+    accounts(blobs).flat_map(|account| by_key(&account.columns)).collect()
 }
 
-fn missing_in(these: &Names, those: &Names) -> Vec<String> {
+/// The names of these that those do not have.
+pub(crate) fn missing_in(these: &Names, those: &Names) -> Vec<String> {
     let missing = these.iter().filter(|(key, _)| !those.contains_key(*key));
     missing.map(|(_, name)| name.clone()).collect()
 }

@@ -14,7 +14,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use costlake_model::Metric;
-use costlake_model::aliases::{Naming, header_key};
+use costlake_model::aliases::{Naming, by_key};
 use costlake_model::columns::{line_item_schema, quarantine_schema};
 use costlake_model::ledger::Ledger;
 use costlake_model::rollup::Definition;
@@ -32,6 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::args::WorkArgs;
 use crate::config;
+use crate::contract::missing_in;
 use crate::error::Error;
 use crate::facts::RowFacts;
 use crate::progress::{Bar, Progress};
@@ -491,7 +492,7 @@ impl Staging<'_> {
         }
         self.blobs.push(BlobRecord {
             ordinal: u32::try_from(self.blobs.len()).unwrap_or(u32::MAX),
-            name: BlobName::new(&end.name),
+            name: BlobName::of_public(&end.name),
             bytes: ledger.bytes,
             sha256: end.sha256,
             records: ledger.records,
@@ -562,14 +563,11 @@ impl Staging<'_> {
 
     /// Blobs of one report may have their columns in different orders, but have the same ones as a rule.
     fn note_other_columns(&mut self, name: &str, binding: &Binding) {
-        let keys = |headers: &[String]| -> BTreeSet<String> {
-            let named = headers.iter().filter(|header| !header.is_empty());
-            named.map(|header| header_key(header)).collect()
-        };
         let first = self.blobs.first().and_then(|blob| blob.account.as_ref());
-        let Some(first) = first.map(|account| keys(&account.columns)) else { return };
-        let own = keys(&binding.headers);
-        let differing: Vec<&str> = own.symmetric_difference(&first).map(String::as_str).collect();
+        let Some(first) = first.map(|account| by_key(&account.columns)) else { return };
+        let own = by_key(&binding.headers);
+        let mut differing = missing_in(&own, &first);
+        differing.extend(missing_in(&first, &own));
         if !differing.is_empty() {
             let differing = differing.join(", ");
             let uneven =

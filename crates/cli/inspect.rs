@@ -230,14 +230,17 @@ pub(crate) fn schema(args: &SchemaArgs) -> Result<Columns, Error> {
             rows: schema_rows(&schema),
         }),
         None if Path::new(name).is_file() => file_columns(Path::new(name), args.currency.clone()),
-        None => Err(Error::usage(
-            format!("there is no table and no file {name}"),
-            format!(
-                "name {}, {}, department_month or a CSV file",
-                LakeTable::LineItems.name(),
-                LakeTable::Quarantine.name()
-            ),
-        )),
+        None => {
+            inputs::check_no_signature(Path::new(name))?;
+            Err(Error::usage(
+                format!("there is no table and no file {name}"),
+                format!(
+                    "name {}, {}, department_month or a cost file of this machine",
+                    LakeTable::LineItems.name(),
+                    LakeTable::Quarantine.name()
+                ),
+            ))
+        }
     }
 }
 
@@ -302,8 +305,8 @@ fn binding_rows(binding: &Binding) -> Vec<Row> {
     rows.into_iter().map(|(_, row)| row).chain(missing).collect()
 }
 
-/// Where the costs of a FOCUS file go that are not those of its actual rows.
-const OTHER_METRIC: &str = "(of metric amortized)";
+/// Where the costs of a FOCUS file go that show the other metric.
+const OTHER_METRIC: &str = "(of the other metric)";
 
 impl Show for Columns {
     fn for_people(&self) -> String {

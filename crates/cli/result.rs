@@ -176,10 +176,10 @@ impl RunResult {
         for (month, report) in self.reports() {
             let name = format!("{} {} {}", month.scope, month.period, report.metric);
             let change = report.change.iter();
-            lines.extend(change.map(|c| format!("Warning: {name}: {}", output::printable(c))));
+            lines.extend(change.map(|c| format!("Warning: {name}: {c}")));
         }
         let notes = self.reports().flat_map(|(_, report)| &report.notes);
-        lines.extend(notes.map(|note| format!("Note: {}", output::printable(note))));
+        lines.extend(notes.map(|note| format!("Note: {note}")));
         for (month, report) in self.reports() {
             let rows = report.ledger.quarantined.rows;
             if let Some(fault) = &report.first_fault {
@@ -188,7 +188,7 @@ impl RunResult {
             }
         }
         lines.push(self.outcome());
-        lines
+        lines.iter().map(|line| output::printable(line)).collect()
     }
 
     fn freshness(&self) -> Vec<String> {

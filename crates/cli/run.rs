@@ -225,7 +225,7 @@ fn report_of(client: &Client, request: &ReportRequest, manifest: &ReportManifest
         let client = client.clone();
         // The path of a link names the blob; its query is the secret.
         Blob {
-            name: BlobName::new(blob.link.reveal().path()).as_str().to_owned(),
+            name: BlobName::of_link(blob.link.reveal().path()).as_str().to_owned(),
             open: Box::new(move || open_download(&client, &blob)),
             rows: None,
         }

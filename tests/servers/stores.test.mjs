@@ -81,7 +81,7 @@ for (const [name, scheme, store] of [["Azure storage", "az", () => azure], ["S3"
   test(`${name}: what is not there is wrong usage`, async () => {
     exits(await convert(store(), [`${scheme}://nowhere/daily`]), 2, `${scheme}://nowhere/daily`);
     exits(await convert(store(), [`${scheme}://costs/nothing`]), 2, `there is no ${scheme}://costs/nothing`);
-    exits(await convert(store(), [`${scheme}://costs/daily/exports/actual/notes.txt`]), 2, "--metric");
+    exits(await convert(store(), [`${scheme}://costs/daily/exports/actual/202505/part_0.csv`]), 2, "--metric");
   });
 
   test(`${name}: a manifest that names what is not there is refused`, async () => {

@@ -3,6 +3,8 @@
 //! The library keeps what a service answered in private types, so its texts are read; and it repeats
 //! URLs with their signatures, so little of them is shown.
 
+use costlake_sink::BlobName;
+
 /// What kept a store from answering. Holds no secrets: of an answer only its status and code are kept,
 /// since services repeat signatures and keys in their texts.
 #[derive(Debug, thiserror::Error)]
@@ -144,8 +146,10 @@ fn without_queries(text: &str) -> String {
         Some((_, text)) => text,
         None => text,
     };
-    let word = |word: &str| word.split('?').next().unwrap_or_default().to_owned();
-    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+    text.split(' ')
+        .map(|word| BlobName::of_link(word).as_str().to_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]

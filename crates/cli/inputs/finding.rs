@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::kinds::{DayRange, MANIFEST_NAMES, is_cost_file, is_manifest};
-use super::location::{Location, StoreUrl};
+use super::location::{Location, StoreUrl, check_no_signature};
 use super::manifests::FoundManifest;
 use super::opening::entries;
 use super::patterns::{self, Match, PathPattern};
@@ -80,7 +80,11 @@ pub(super) fn gather(path: &Path, gathered: &mut Gathered) -> Result<(), Error> 
 
 fn gather_local(path: &Path, gathered: &mut Gathered) -> Result<(), Error> {
     let tree = Tree::Local;
-    match fs::metadata(path) {
+    let metadata = fs::metadata(path);
+    if metadata.is_err() {
+        check_no_signature(path)?;
+    }
+    match metadata {
         Ok(metadata) if metadata.is_dir() => gather_folder(&tree, path, gathered),
         Ok(metadata) => gathered.add_file(&tree, Listed::local(path, metadata.len()), Origin::Name),
         Err(error) if is_absence(&error) => match path.to_str() {

@@ -16,13 +16,12 @@ const READ_BYTES: usize = 1 << 16;
 /// # Errors
 /// If the file cannot be read, or is refused by its header.
 pub(crate) fn read_binding(file: &InputFile, currency: Option<String>) -> Result<Binding, Error> {
-    let binding = binding_of(file, Metric::Actual, currency.clone());
-    let lacks_cost = |error: &Error| {
-        let lacks = |missing: &[String]| missing.iter().any(|name| name.ends_with("BilledCost)"));
-        matches!(error, Error::Refused { source: costlake_transform::Error::MissingColumns { missing }, .. } if lacks(missing))
+    let is_of_other_metric = |error: &Error| match error {
+        Error::Refused { source, .. } => source.lacks_focus_cost(),
+        _ => false,
     };
-    match binding {
-        Err(error) if lacks_cost(&error) && file.can_be_read_twice() => {
+    match binding_of(file, Metric::Actual, currency.clone()) {
+        Err(error) if is_of_other_metric(&error) && file.can_be_read_twice() => {
             binding_of(file, Metric::Amortized, currency)
         }
         binding => binding,

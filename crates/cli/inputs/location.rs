@@ -176,8 +176,23 @@ impl fmt::Debug for Signature {
     }
 }
 
+/// Checks that what names no file is not a URL in disguise: its signature must not be shown.
+///
+/// # Errors
+/// [`Error::Usage`], without the signature.
+pub(crate) fn check_no_signature(path: &Path) -> Result<(), Error> {
+    let text = path.to_string_lossy();
+    match text.split_once('?') {
+        Some((place, query)) if query.to_ascii_lowercase().contains("sig=") => Err(unreadable(
+            place,
+            "a URL with a signature begins with its scheme, such as https://",
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn unreadable(place: &str, problem: &str) -> Error {
-    let place = BlobName::new(place);
+    let place = BlobName::of_link(place);
     Error::usage(format!("cannot read from {}: {problem}", place.as_str()), HINT)
 }
 

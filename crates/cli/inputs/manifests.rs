@@ -196,7 +196,8 @@ impl Manifest {
         let manifest = found.tree.name(&found.listed.path);
         let no_rows = (file.has_no_rows == Some(true)).then_some(0);
         let rows = no_rows.or(file.data_row_count);
-        let totals = Totals { manifest, bytes: file.byte_count, rows };
+        let has_rows = file.has_no_rows == Some(false);
+        let totals = Totals { manifest, bytes: file.byte_count, rows, has_rows };
         Ok(Self { found, blobs, totals, key, rank, scope })
     }
 

@@ -35,6 +35,7 @@ use crate::error::Error;
 pub(crate) use failure::{Failure, FailureKind};
 use finding::{Gathered, Loose, Origin};
 pub(crate) use header::read_binding;
+pub(crate) use location::check_no_signature;
 pub(crate) use opening::{decompressed, open};
 use stores::StoredObject;
 
@@ -79,6 +80,8 @@ pub(crate) struct Totals {
     manifest: String,
     bytes: Option<u64>,
     rows: Option<u64>,
+    /// Whether it says that there are rows, however many.
+    has_rows: bool,
 }
 
 /// A place that is not read, and why.
@@ -212,11 +215,14 @@ impl FileReport {
     /// # Errors
     /// [`Error::Damaged`] if they differ.
     pub(crate) fn check_totals(&self, ledger: &Ledger) -> Result<(), Error> {
-        let Some(Totals { manifest, bytes, rows }) = &self.totals else { return Ok(()) };
+        let Some(Totals { manifest, bytes, rows, has_rows }) = &self.totals else { return Ok(()) };
         let damaged = |problem| Error::Damaged { file: manifest.clone(), problem };
         if let Some(rows) = rows.filter(|rows| *rows != ledger.records) {
             let found = ledger.records;
             return Err(damaged(format!("its files have {found} rows together, it says {rows}")));
+        }
+        if *has_rows && ledger.records == 0 {
+            return Err(damaged("its files have no rows, it says that there are some".to_owned()));
         }
         let stored = self.files.iter().map(InputFile::stored_bytes).sum::<Option<u64>>();
         let is_wrong = |bytes: &u64| *bytes != ledger.bytes && Some(*bytes) != stored;

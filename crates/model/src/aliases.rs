@@ -193,6 +193,12 @@ pub fn header_key(header: &str) -> String {
         .collect()
 }
 
+/// Returns headers by the form in which they are compared; those without a name are none.
+pub fn by_key(headers: &[String]) -> BTreeMap<String, String> {
+    let named = headers.iter().filter(|header| !header.is_empty());
+    named.map(|header| (header_key(header), header.clone())).collect()
+}
+
 type Table = BTreeMap<String, &'static str>;
 
 fn table(aliases: &[(&str, &'static str)]) -> Table {

@@ -270,13 +270,22 @@ impl Source {
 }
 
 impl BlobName {
-    /// Returns the name of a link, path or file: all before the query, without user and password.
-    pub fn new(link: &str) -> Self {
+    /// Returns a name that holds no secret, as it is.
+    pub fn of_public(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// Returns the name of a link: all before the query, without user and password. What stands before
+    /// `@` without a password is kept: in Azure's `abfss` it is the container.
+    pub fn of_link(link: &str) -> Self {
         let public = link.split(['?', '#']).next().unwrap_or_default();
         let name = match public.split_once("://") {
             Some((scheme, rest)) => {
                 let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-                let host = host.rsplit('@').next().unwrap_or_default();
+                let host = match host.rsplit_once('@') {
+                    Some((user, host)) if user.contains(':') => host,
+                    _ => host,
+                };
                 format!("{scheme}://{host}/{path}")
             }
             None => public.to_owned(),
@@ -314,9 +323,10 @@ mod tests {
                 "https://h.blob.core.windows.net/c/b.csv",
             ),
             ("https://user:secret@host/b#x", "https://host/b"),
+            ("abfss://box@account.net/b?sig=1", "abfss://box@account.net/b"),
             ("/exports/mail@example.com/b.csv", "/exports/mail@example.com/b.csv"),
         ] {
-            assert_eq!(BlobName::new(link).as_str(), name);
+            assert_eq!(BlobName::of_link(link).as_str(), name);
         }
     }
 }

@@ -441,7 +441,7 @@ impl BlobJson {
     fn to_record(&self, place: &Place<'_>) -> Result<BlobRecord, Error> {
         Ok(BlobRecord {
             ordinal: self.ordinal,
-            name: BlobName::new(&self.name),
+            name: BlobName::of_public(&self.name),
             bytes: self.bytes,
             sha256: place.parse("source.blobs.sha256", &self.sha256)?,
             records: self.records,

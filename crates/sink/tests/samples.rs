@@ -119,7 +119,7 @@ pub(crate) fn account(partition: Partition, batches: &[RecordBatch], day: u32) -
 pub(crate) fn source() -> Source {
     Source::CostDetails(vec![BlobRecord {
         ordinal: 0,
-        name: BlobName::new("https://host/container/part_0_0001.csv?sig=secret"),
+        name: BlobName::of_link("https://host/container/part_0_0001.csv?sig=secret"),
         bytes: 1000,
         sha256: Sha256Digest::of(b"blob"),
         records: 100,

@@ -122,6 +122,12 @@ fn list(items: &[String]) -> String {
 }
 
 impl Error {
+    /// Whether nothing but the cost of the asked metric is missing in a FOCUS file.
+    pub fn lacks_focus_cost(&self) -> bool {
+        let is_focus_cost = |text: &str| FOCUS_COSTS.iter().any(|header| text.contains(header));
+        matches!(self, Self::MissingColumns { missing } if matches!(&**missing, [only] if is_focus_cost(only)))
+    }
+
     /// What the user can do about it, where there is something.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -139,7 +145,7 @@ impl Error {
             Self::MissingColumns { missing } if lacks_only_currency(missing) => Some(
                 "files of 2019 and of the retired usage API have no currency: give it with --currency",
             ),
-            Self::MissingColumns { missing } if lacks_one_focus_cost(missing) => {
+            Self::MissingColumns { .. } if self.lacks_focus_cost() => {
                 Some("the file has one of the two costs of FOCUS: ask for its --metric")
             }
             Self::MissingColumns { .. } | Self::NoHeader { .. } => {
@@ -156,9 +162,8 @@ impl Error {
     }
 }
 
-fn lacks_one_focus_cost(missing: &[String]) -> bool {
-    matches!(missing, [only] if only.ends_with("BilledCost)") || only.ends_with("EffectiveCost)"))
-}
+/// The headers of the costs of FOCUS files, by metric.
+pub(crate) const FOCUS_COSTS: [&str; 2] = ["BilledCost", "EffectiveCost"];
 
 fn lacks_only_currency(missing: &[String]) -> bool {
     matches!(missing, [only] if only.starts_with("billing_currency"))

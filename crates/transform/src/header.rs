@@ -7,7 +7,7 @@ use costlake_model::columns::{Presence, SOURCE_COLUMNS, added, source_position};
 use costlake_model::{Fingerprint, Metric};
 
 use crate::csv;
-use crate::error::{Error, printable};
+use crate::error::{Error, FOCUS_COSTS, printable};
 
 /// What each field of a file means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Binding {
                 ambiguous.get_or_insert((column, first, field));
             }
         }
-        if bound.len() < 3 {
+        if bound.len() + other_metric.len() < 3 {
             let start = headers.iter().take(4).cloned().collect::<Vec<_>>().join(",");
             return Err(Error::NoHeader { start: printable(start.as_bytes(), 60) });
         }
@@ -101,14 +101,15 @@ impl Binding {
             extra.extend(bound.get("charge_date"));
             extra.sort_unstable();
         }
+        let taken: BTreeSet<&str> = headers.iter().map(String::as_str).collect();
         Ok(Self {
             field_count: headers.len(),
             naming,
             columns: bound_columns(&bound, &headers),
-            extra: extra.into_iter().map(|field| extra_column(field, &headers)).collect(),
+            extra: extra.into_iter().map(|field| extra_column(field, &headers, &taken)).collect(),
             other_metric: other_metric
                 .into_iter()
-                .map(|field| extra_column(field, &headers))
+                .map(|field| extra_column(field, &headers, &taken))
                 .collect(),
             fingerprint: Fingerprint::of(&headers),
             headers,
@@ -134,7 +135,12 @@ impl Binding {
 
     /// Whether the file shows both metrics, each in a column of its own.
     pub fn has_both_metrics(&self) -> bool {
-        self.naming == Naming::Focus
+        let is_cost = |column: &ExtraColumn| {
+            let key = aliases::header_key(&column.header);
+            let mut costs = Metric::ALL.into_iter().flat_map(aliases::focus_costs);
+            costs.any(|(header, column)| header == key && column == "cost")
+        };
+        self.naming == Naming::Focus && self.other_metric.iter().any(is_cost)
     }
 }
 
@@ -153,11 +159,11 @@ fn bound_columns(bound: &BTreeMap<&'static str, usize>, headers: &[String]) -> V
     columns
 }
 
-fn extra_column(field: usize, headers: &[String]) -> ExtraColumn {
+fn extra_column(field: usize, headers: &[String], taken: &BTreeSet<&str>) -> ExtraColumn {
     let mut header = headers[field].clone();
     if header.is_empty() {
         header = format!("column_{}", field + 1);
-        while headers.contains(&header) {
+        while taken.contains(header.as_str()) {
             header.push('_');
         }
     }
@@ -274,8 +280,8 @@ fn check_required(
 fn usual_headers(column: &str, naming: Naming, metric: Metric) -> &'static str {
     match (naming, column) {
         (Naming::Focus, "cost") => match metric {
-            Metric::Actual => "BilledCost",
-            Metric::Amortized => "EffectiveCost",
+            Metric::Actual => FOCUS_COSTS[0],
+            Metric::Amortized => FOCUS_COSTS[1],
         },
         (Naming::Focus, "charge_date") => "ChargePeriodStart",
         (Naming::Focus, _) => "BillingCurrency",

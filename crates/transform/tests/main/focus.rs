@@ -75,6 +75,19 @@ fn paths_become_the_ids_of_other_files() {
 }
 
 #[test]
+fn both_costs_count_as_names_of_a_header() {
+    for (header, metric) in [
+        ("EffectiveCost,ChargePeriodStart,BillingCurrency\n2,2024-09-18,EUR\n", Metric::Amortized),
+        ("BilledCost,EffectiveCost,ChargePeriodStart,\n1,2,2024-09-18,\n", Metric::Amortized),
+    ] {
+        let currency = Some("EUR".to_owned());
+        let options = BlobOptions { metric, currency, ..options() };
+        let (chunks, _) = read_in_pieces(header.as_bytes(), 13, options).unwrap();
+        assert_eq!(cost(&chunks), "2");
+    }
+}
+
+#[test]
 fn a_bad_cost_quarantines_the_row_of_its_metric_alone() {
     let text = format!("{HEADER}1,NULL,,EUR,2024-09-18,,,Usage,Standard,,,,,\n");
     assert_eq!(cost(&read(&text, Metric::Actual)), "1");

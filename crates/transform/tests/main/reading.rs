@@ -121,7 +121,10 @@ fn files_that_are_none_are_refused() {
         ("<?xml version=\"1.0\"?><Error/>", "an XML page"),
         ("PK\u{3}\u{4}abc", "found a zip archive"),
         ("07/01/2025,1.5,EUR,a\n", "is no header of a cost file"),
-        ("BilledCost,EffectiveCost,ChargePeriodStart\n", "is no header of a cost file"),
+        (
+            "BilledCost,EffectiveCost,ChargePeriodStart\n",
+            "billing_currency (header BillingCurrency)",
+        ),
         ("EffectiveCost,ChargePeriodStart,Tags,BillingCurrency\n", "cost (header BilledCost)"),
         ("Date,Cost,SubscriptionId\n", "billing_currency"),
         ("Date,Cost,PreTaxCost,Currency\n", "`Cost` and `PreTaxCost` both mean column cost"),

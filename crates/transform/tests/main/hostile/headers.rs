@@ -323,6 +323,13 @@ fn sizes() -> Vec<Case> {
         )
         .column("extra", &[r#"{"c19999":"last"}"#])
         .quarantined(&[(2, "field-count")]),
+        read(
+            "100,000 columns without a name",
+            file(&format!("{SHORT}{}", ",".repeat(100_000)), &["07/01/2025,1,EUR"]),
+            0,
+            "0",
+        )
+        .quarantined(&[(1, "field-count")]),
         refused(
             "a header of more than 1 MiB",
             format!("{SHORT}{}\n", ",n".repeat(600_000)),
