@@ -295,7 +295,11 @@ async function startProxy(target) {
     }
     const range = /bytes=(\d+)/.exec(incoming.headers.range ?? incoming.headers["x-ms-range"] ?? "");
     if (range) await proxy.beforeRange?.(Number(range[1]));
-    const request = http.request(target + incoming.url, { method: incoming.method, headers: incoming.headers }, (answer) => {
+    // A connection of its own for each request, and a server that hangs up is passed on as just that.
+    const options = { method: incoming.method, headers: incoming.headers, agent: false };
+    const hangUp = () => outgoing.destroy();
+    const request = http.request(target + incoming.url, options, (answer) => {
+      answer.on("error", hangUp);
       outgoing.writeHead(answer.statusCode, answer.headers);
       const pieces = [];
       answer.on("data", (piece) => pieces.push(piece));
@@ -309,7 +313,8 @@ async function startProxy(target) {
         outgoing.write(body.subarray(0, body.length / 2), () => outgoing.destroy());
       });
     });
-    incoming.pipe(request);
+    request.on("error", hangUp);
+    incoming.on("error", hangUp).pipe(request);
   });
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
   ends.push(async () => {
