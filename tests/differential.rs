@@ -12,32 +12,23 @@ mod values;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::finish;
+use crate::harness::{finish, python};
 use generator::Random;
 
 const FILES: u64 = 2000;
 
 #[test]
 fn five_readers_agree_on_generated_files_but_where_the_table_says() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join(".venv/bin/python");
-    if !python.exists() {
-        println!("skipped: no {}; `make .venv` makes it", python.display());
-        return;
-    }
+    let Some(mut script) = python("differential/check_files.py") else { return };
     let directory = TempDir::new().unwrap();
     let folder = std::env::var_os("COSTLAKE_DIFFERENTIAL_FILES")
         .map_or_else(|| directory.path().to_owned(), Into::into);
     write_files(&folder);
-    let mut command = Command::new(python);
-    command.arg(root.join("tests/differential/check_files.py")).arg(&folder);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let outcome = finish(command.spawn().unwrap());
+    let outcome = finish(script.arg(&folder).spawn().unwrap());
     println!("{}{}", outcome.stdout, outcome.stderr);
     outcome.exits(0).shows(&["2000 files"]);
 }

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int32Type;
@@ -15,7 +14,7 @@ use costlake_model::ledger::Ledger;
 use costlake_transform::{BlobReader, BlobSummary, DecodedChunk, Error};
 use serde_json::{Map, Value, json};
 
-use crate::harness::{blob_options, reference};
+use crate::harness::{blob_options, python, reference};
 
 fn golden_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/samples.json")
@@ -42,14 +41,8 @@ fn every_sample_has_golden_figures_and_every_figure_a_sample() {
 #[test]
 fn golden_figures_are_those_of_python() {
     let Some(samples) = reference("samples") else { return };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join(".venv/bin/python");
-    if !python.exists() {
-        println!("skipped: no {}; `make .venv` makes it", python.display());
-        return;
-    }
-    let script = root.join("tests/golden/make_golden.py");
-    let output = Command::new(python).arg(script).arg(samples).output().unwrap();
+    let Some(mut script) = python("golden/make_golden.py") else { return };
+    let output = script.arg(samples).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(fs::read_to_string(golden_file()).unwrap(), String::from_utf8_lossy(&output.stdout));
 }

@@ -371,6 +371,21 @@ pub(crate) fn blob_options(
     BlobOptions { ordinal: 0, metric, currency: currency.map(str::to_owned), chunk_bytes }
 }
 
+/// A Python script of the tests, below their folder, with the readers that `make .venv` installs; `None`,
+/// with a word on it, where they are not.
+pub(crate) fn python(script: &str) -> Option<Command> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join(".venv/bin/python");
+    if !python.exists() {
+        println!("skipped: no {}; `make .venv` makes it", python.display());
+        return None;
+    }
+    let mut command = Command::new(python);
+    command.arg(root.join("tests").join(script));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Some(command)
+}
+
 /// The reference folder of the project, if it is here; else says so.
 pub(crate) fn reference(path: &str) -> Option<PathBuf> {
     let root = std::env::var_os("COSTLAKE_REFERENCE").map_or_else(

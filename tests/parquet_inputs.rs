@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Float64Array, ListArray, RecordBatch, StringArray};
@@ -14,7 +13,8 @@ use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
 use crate::harness::{
-    Outcome, finish, gzipped, lake_files, published, run, small_file, small_row, sound_rows, text,
+    Outcome, finish, gzipped, lake_files, published, python, run, small_file, small_row,
+    sound_rows, text,
 };
 use crate::reading::ParquetRows;
 
@@ -100,27 +100,13 @@ fn months(outcome: &Outcome) -> Value {
     months
 }
 
-fn python(script: &str, args: &[&Path]) -> Option<Outcome> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join(".venv/bin/python");
-    if !python.exists() {
-        println!("skipped: no {}; `make .venv` makes it", python.display());
-        return None;
-    }
-    let mut command = Command::new(python);
-    command.arg(root.join("tests/oracles").join(script)).args(args);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Some(finish(command.spawn().unwrap()).exits(0))
-}
-
 #[test]
 fn exports_of_all_types_give_the_lake_of_their_csv_files() {
     let directory = TempDir::new().unwrap();
     let (files, variants) = (directory.path().join("files"), directory.path().join("variants"));
     run(&["simulate", "generate", "--rows", "1500", "--out", text(&files)]).exits(0);
-    if python("write_parquet.py", &[&files, &variants]).is_none() {
-        return;
-    }
+    let Some(mut script) = python("oracles/write_parquet.py") else { return };
+    finish(script.arg(&files).arg(&variants).spawn().unwrap()).exits(0);
     let mut names: Vec<PathBuf> =
         fs::read_dir(variants).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
@@ -139,8 +125,8 @@ fn exports_of_all_types_give_the_lake_of_their_csv_files() {
         let doubles = parquet.stdout.contains("column Quantity is a float");
         assert_eq!(doubles, variant.ends_with("ea"), "{}", parquet.stdout);
     }
-    let lakes: Vec<&Path> = lakes.iter().map(PathBuf::as_path).collect();
-    let outcome = python("same_lake.py", &lakes).unwrap();
+    let mut script = python("oracles/same_lake.py").unwrap();
+    let outcome = finish(script.args(&lakes).spawn().unwrap()).exits(0);
     assert_eq!(outcome.stdout, "ok: 9 objects\n".repeat(10));
 }
 
