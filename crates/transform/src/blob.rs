@@ -2,7 +2,7 @@
 
 use std::mem;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use costlake_model::Metric;
 
@@ -85,6 +85,8 @@ pub(crate) struct Plan {
     pub(crate) ordinal: i32,
     pub(crate) currency: Option<String>,
     pub(crate) dates: DateFormats,
+    /// Which of the columns whose values repeat are best read together, once a chunk has shown it.
+    pub(crate) groups: OnceLock<Vec<Range<usize>>>,
 }
 
 /// Some whole records of a blob. [`Chunk::decode`] runs on any thread.
@@ -223,6 +225,7 @@ impl BlobReader {
             ordinal: self.options.ordinal,
             currency: self.options.currency.clone(),
             dates: self.dates.clone(),
+            groups: OnceLock::new(),
         });
         self.plan = Some(Arc::clone(&plan));
         Ok(plan)

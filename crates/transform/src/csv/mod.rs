@@ -1,7 +1,8 @@
 //! Records and fields of RFC 4180 text, found 64 bytes at a time.
 //!
-//! [`block`] marks commas, line ends and quotes as bits; [`records`] turns them into records and
-//! fields; [`careful`] is the plain state machine that decides wherever the bits look odd. All agree
+//! [`finder`] finds commas, line ends and quotes as bits, [`block`] knows which of them mean something;
+//! [`records`] turns them into records and fields; [`careful`] is the plain state machine that decides
+//! wherever the bits look odd. All agree
 //! with the `csv` crate on well-formed text, and are stricter on the rest:
 //!
 //! | input | here |
@@ -14,10 +15,11 @@
 
 mod block;
 mod careful;
+mod finder;
 mod records;
 
 pub(crate) use records::{
-    Bounds, FieldTable, MalformedRecord, RecordReader, bounds, first_record_end,
+    Bounds, FieldTable, MalformedRecord, RecordReader, bounds, bytes, first_record_end,
 };
 
 /// Why a record is malformed.
@@ -60,6 +62,29 @@ pub(crate) fn content<'a>(field: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8]
     }
     scratch.extend_from_slice(rest);
     scratch
+}
+
+/// Whether two fields have the same bytes. Most are short, and a call would cost more than the answer.
+#[inline(always)]
+pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match a.len() {
+        0 => true,
+        1..4 => a[0] == b[0] && a[a.len() / 2] == b[b.len() / 2] && a.last() == b.last(),
+        4..8 => ends(a).map(u32::from_le_bytes) == ends(b).map(u32::from_le_bytes),
+        8..16 => ends(a).map(u64::from_le_bytes) == ends(b).map(u64::from_le_bytes),
+        16..=32 => ends(a).map(u128::from_le_bytes) == ends(b).map(u128::from_le_bytes),
+        _ => a == b,
+    }
+}
+
+/// The first and the last `N` bytes of a text that has as many.
+#[inline(always)]
+fn ends<const N: usize>(text: &[u8]) -> [[u8; N]; 2] {
+    let first = text.first_chunk().copied().unwrap_or([0; N]);
+    [first, text.last_chunk().copied().unwrap_or([0; N])]
 }
 
 /// Returns a text without the spaces around it; other blanks are part of it.

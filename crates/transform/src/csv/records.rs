@@ -1,8 +1,11 @@
 //! Records of a text: where they end, and where their fields end.
 
+use std::ops::{Range, RangeInclusive};
+
 use super::Malformed;
 use super::block::{BLOCK, BlockScanner, Marks};
 use super::careful::{self, Unfinished};
+use super::finder::{self, Finder, Pass};
 
 /// The whole records of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,43 +23,58 @@ pub(crate) struct Bounds {
 /// Counts the whole records of a text that starts at a record. With `is_last`, the end of the text
 /// ends a record too, unless it is inside quotes.
 pub(crate) fn bounds(text: &[u8], is_last: bool) -> Bounds {
-    let mut bounds = Bounds::default();
-    let mut blocks = Blocks::new(text, 0);
-    while let Some((base, marks)) = blocks.next() {
-        let sound = marks.before_odd();
-        let blank = (marks.blank & sound).count_ones();
-        let line_feeds = marks.line_feeds & sound;
-        bounds.records += u64::from(line_feeds.count_ones() - blank);
-        bounds.blank_lines += u64::from(blank);
-        if line_feeds != 0 {
-            bounds.end = base + (BLOCK - line_feeds.leading_zeros() as usize);
-        }
-        if marks.odd != 0 {
-            match careful::record(text, bounds.end, is_last) {
-                Ok(record) => {
-                    bounds.records += 1;
-                    bounds.end = record.end;
-                    blocks = Blocks::new(text, record.end);
-                }
-                Err(unfinished) => {
-                    bounds.is_inside_quotes = unfinished == Unfinished::InsideQuotes;
-                    return bounds;
+    finder::run(FindBounds { text, is_last })
+}
+
+struct FindBounds<'a> {
+    text: &'a [u8],
+    is_last: bool,
+}
+
+impl Pass for FindBounds<'_> {
+    type Output = Bounds;
+
+    #[inline(always)]
+    fn run(self, finder: impl Finder) -> Bounds {
+        let Self { text, is_last } = self;
+        let mut bounds = Bounds::default();
+        let mut blocks = Blocks::new(text, 0);
+        while let Some((base, marks)) = blocks.next(finder) {
+            let sound = marks.before_odd();
+            let line_feeds = marks.line_feeds & sound;
+            if line_feeds != 0 {
+                let blank = (marks.blank & sound).count_ones();
+                bounds.records += u64::from(line_feeds.count_ones() - blank);
+                bounds.blank_lines += u64::from(blank);
+                bounds.end = base + (BLOCK - line_feeds.leading_zeros() as usize);
+            }
+            if marks.odd != 0 {
+                match careful::record(text, bounds.end, is_last) {
+                    Ok(record) => {
+                        bounds.records += 1;
+                        bounds.end = record.end;
+                        blocks = Blocks::new(text, record.end);
+                    }
+                    Err(unfinished) => {
+                        bounds.is_inside_quotes = unfinished == Unfinished::InsideQuotes;
+                        return bounds;
+                    }
                 }
             }
         }
+        bounds.is_inside_quotes = blocks.scanner.is_inside_quotes();
+        if is_last && !bounds.is_inside_quotes && bounds.end < text.len() {
+            bounds.records += 1;
+            bounds.end = text.len();
+        }
+        bounds
     }
-    bounds.is_inside_quotes = blocks.scanner.is_inside_quotes();
-    if is_last && !bounds.is_inside_quotes && bounds.end < text.len() {
-        bounds.records += 1;
-        bounds.end = text.len();
-    }
-    bounds
 }
 
 /// Where the first record of a text ends, if it does. The text does not start with an empty line.
 pub(crate) fn first_record_end(text: &[u8], is_last: bool) -> Option<usize> {
     let mut blocks = Blocks::new(text, 0);
-    while let Some((base, marks)) = blocks.next() {
+    while let Some((base, marks)) = blocks.next(finder::Plain) {
         let line_feeds = marks.line_feeds & marks.before_odd();
         if line_feeds != 0 {
             return Some(base + line_feeds.trailing_zeros() as usize + 1);
@@ -92,13 +110,13 @@ impl<'a> Blocks<'a> {
         Self { text, at, scanner: BlockScanner::at_record_start() }
     }
 
-    #[inline]
-    fn next(&mut self) -> Option<(usize, Marks)> {
+    #[inline(always)]
+    fn next(&mut self, finder: impl Finder) -> Option<(usize, Marks)> {
         let base = self.at;
         let rest = self.text.get(base..)?;
         if let Some(block) = rest.first_chunk::<BLOCK>() {
             self.at += BLOCK;
-            return Some((base, self.scanner.next(block, BLOCK)));
+            return Some((base, self.scanner.next(finder, block, BLOCK)));
         }
         if rest.is_empty() {
             return None;
@@ -106,7 +124,7 @@ impl<'a> Blocks<'a> {
         let mut block = [0; BLOCK];
         block[..rest.len()].copy_from_slice(rest);
         self.at = self.text.len();
-        Some((base, self.scanner.next(&block, rest.len())))
+        Some((base, self.scanner.next(finder, &block, rest.len())))
     }
 }
 
@@ -115,7 +133,7 @@ impl<'a> Blocks<'a> {
 pub(crate) struct FieldTable {
     fields: usize,
     starts: Vec<u32>,
-    ends: Vec<u32>,
+    ends: FieldEnds,
     numbers: Vec<u32>,
 }
 
@@ -138,22 +156,102 @@ impl FieldTable {
     /// The bytes of a field, quotes included.
     #[inline]
     pub(crate) fn field<'a>(&self, text: &'a [u8], row: usize, column: usize) -> &'a [u8] {
+        bytes(text, self.range(row, column))
+    }
+
+    /// How many bytes there are from the first record to the last one.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let end = self.ends.as_slice().last().copied().unwrap_or(0);
+        end.saturating_sub(self.starts.first().copied().unwrap_or(0)) as usize
+    }
+
+    /// Where some neighbouring fields of each record lie, quotes and the commas between them included.
+    #[inline]
+    pub(crate) fn spans(&self, fields: RangeInclusive<usize>) -> impl Iterator<Item = Range<u32>> {
+        let (first, last) = fields.into_inner();
+        let records = self.ends.as_slice().chunks_exact(self.fields);
+        self.starts.iter().zip(records).map(move |(start, ends)| {
+            let start = if first == 0 { *start } else { ends[first - 1] + 1 };
+            start..ends[last]
+        })
+    }
+
+    /// Where a field lies, quotes included.
+    #[inline]
+    pub(crate) fn range(&self, row: usize, column: usize) -> Range<u32> {
         let at = row * self.fields + column;
-        let start = if column == 0 { self.starts[row] } else { self.ends[at - 1] + 1 };
-        &text[start as usize..self.ends[at] as usize]
+        let ends = self.ends.as_slice();
+        let start = if column == 0 { self.starts[row] } else { ends[at - 1] + 1 };
+        start..ends[at]
     }
 
     /// The bytes of a record without its line end.
     pub(crate) fn record<'a>(&self, text: &'a [u8], row: usize) -> &'a [u8] {
-        let end = self.ends[(row + 1) * self.fields - 1];
+        let end = self.ends.as_slice()[(row + 1) * self.fields - 1];
         &text[self.start(row)..end as usize]
     }
 
     fn clear(&mut self, fields: usize) {
         self.fields = fields;
         self.starts.clear();
-        self.ends.clear();
+        self.ends.truncate(0);
         self.numbers.clear();
+    }
+
+    /// How many fields the records have together; those of a record that has not ended come after.
+    fn fields_of_records(&self) -> usize {
+        self.starts.len() * self.fields
+    }
+}
+
+/// The ends of fields, with room ahead: they come a block at a time.
+#[derive(Debug, Default)]
+struct FieldEnds {
+    slots: Vec<u32>,
+    length: usize,
+}
+
+impl FieldEnds {
+    fn as_slice(&self) -> &[u32] {
+        &self.slots[..self.length]
+    }
+
+    fn len(&self) -> usize {
+        self.length
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+
+    fn push(&mut self, end: u32) {
+        self.push_marks(finder::Plain, end, 1);
+    }
+
+    /// Appends the places of the bits of a mask, whose lowest bit is at `base`.
+    #[inline(always)]
+    fn push_marks(&mut self, finder: impl Finder, base: u32, mask: u64) {
+        if let Some(slots) = self.slots[self.length..].first_chunk_mut() {
+            finder.places(mask, base, slots);
+            self.length += mask.count_ones() as usize;
+        } else {
+            self.grow();
+            self.push_marks_again(finder, base, mask);
+        }
+    }
+
+    #[cold]
+    fn push_marks_again(&mut self, finder: impl Finder, base: u32, mask: u64) {
+        if let Some(slots) = self.slots[self.length..].first_chunk_mut() {
+            finder.places(mask, base, slots);
+            self.length += mask.count_ones() as usize;
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let slots = (self.length + BLOCK).next_power_of_two();
+        self.slots.resize(slots, 0);
     }
 }
 
@@ -194,36 +292,30 @@ impl<'a> RecordReader<'a> {
         malformed: &mut Vec<MalformedRecord>,
     ) -> bool {
         table.clear(self.fields);
-        while table.len() < rows {
-            let Some((base, marks)) = self.blocks.next() else {
-                self.finish(table, malformed);
-                return false;
-            };
-            self.read_block(base, marks, table, malformed);
-        }
-        // A record that the block left unfinished starts anew in the next table.
-        self.rewind_to_record_start(table);
-        true
+        finder::run(ReadRecords { reader: self, rows, table, malformed })
     }
 
+    #[inline(always)]
     fn read_block(
         &mut self,
+        finder: impl Finder,
         base: usize,
         marks: Marks,
         table: &mut FieldTable,
         malformed: &mut Vec<MalformedRecord>,
     ) {
-        let mut ends = (marks.commas | marks.line_feeds) & marks.before_odd();
-        while ends != 0 {
-            let at = base + ends.trailing_zeros() as usize;
-            let is_line_feed = marks.line_feeds & ends & ends.wrapping_neg() != 0;
-            ends &= ends - 1;
-            if is_line_feed {
-                self.end_record(at, table, malformed);
-            } else {
-                table.ends.push(offset(at));
-            }
+        let sound = marks.before_odd();
+        let (commas, mut line_feeds) = (marks.commas & sound, marks.line_feeds & sound);
+        let mut rest = commas;
+        while line_feeds != 0 {
+            let at = line_feeds.trailing_zeros();
+            let before = (1 << at) - 1;
+            table.ends.push_marks(finder, offset(base), rest & before);
+            self.end_record(base + at as usize, table, malformed);
+            rest &= !before;
+            line_feeds &= line_feeds - 1;
         }
+        table.ends.push_marks(finder, offset(base), rest);
         if marks.odd != 0 {
             self.read_carefully(table, malformed);
         }
@@ -240,7 +332,7 @@ impl<'a> RecordReader<'a> {
         let has_return = line_feed > start && self.text[line_feed - 1] == b'\r';
         let end = line_feed - usize::from(has_return);
         self.record_start = line_feed + 1;
-        if end > start || table.ends.len() != table.starts.len() * self.fields {
+        if end > start || table.ends.len() != table.fields_of_records() {
             table.ends.push(offset(end));
             self.close_record(start, end, None, table, malformed);
         }
@@ -255,7 +347,7 @@ impl<'a> RecordReader<'a> {
         table: &mut FieldTable,
         malformed: &mut Vec<MalformedRecord>,
     ) {
-        let first = table.starts.len() * self.fields;
+        let first = table.fields_of_records();
         let count = table.ends.len() - first;
         let number = self.number;
         self.number += 1;
@@ -274,7 +366,7 @@ impl<'a> RecordReader<'a> {
 
     fn read_carefully(&mut self, table: &mut FieldTable, malformed: &mut Vec<MalformedRecord>) {
         let start = self.record_start;
-        table.ends.truncate(table.starts.len() * self.fields);
+        table.ends.truncate(table.fields_of_records());
         // The text consists of whole records, so a record that does not end cannot occur; if it
         // did, the rest would be one malformed record.
         let record = careful::record(self.text, start, true);
@@ -282,7 +374,7 @@ impl<'a> RecordReader<'a> {
             Ok(record) => (record.field_ends, record.end, record.malformed),
             Err(_) => (Vec::new(), self.text.len(), Some(Malformed::TextAfterQuote)),
         };
-        table.ends.extend(field_ends.iter().map(|end| offset(*end)));
+        field_ends.iter().for_each(|end| table.ends.push(offset(*end)));
         let content_end = field_ends.last().copied().unwrap_or(end);
         self.close_record(start, content_end, found, table, malformed);
         self.record_start = end;
@@ -304,9 +396,41 @@ impl<'a> RecordReader<'a> {
     }
 
     fn rewind_to_record_start(&mut self, table: &mut FieldTable) {
-        table.ends.truncate(table.starts.len() * self.fields);
+        table.ends.truncate(table.fields_of_records());
         self.blocks = Blocks::new(self.text, self.record_start);
     }
+}
+
+struct ReadRecords<'r, 'a> {
+    reader: &'r mut RecordReader<'a>,
+    rows: usize,
+    table: &'r mut FieldTable,
+    malformed: &'r mut Vec<MalformedRecord>,
+}
+
+impl Pass for ReadRecords<'_, '_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self, finder: impl Finder) -> bool {
+        let Self { reader, rows, table, malformed } = self;
+        while table.len() < rows {
+            let Some((base, marks)) = reader.blocks.next(finder) else {
+                reader.finish(table, malformed);
+                return false;
+            };
+            reader.read_block(finder, base, marks, table, malformed);
+        }
+        // A record that the block left unfinished starts anew in the next table.
+        reader.rewind_to_record_start(table);
+        true
+    }
+}
+
+/// The bytes of a range of a text.
+#[inline(always)]
+pub(crate) fn bytes(text: &[u8], range: Range<u32>) -> &[u8] {
+    &text[range.start as usize..range.end as usize]
 }
 
 #[inline]

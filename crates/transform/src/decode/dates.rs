@@ -10,10 +10,12 @@
 //! periods of hours: there the day of the time counts, and the whole text is kept as extra. Its periods
 //! end where the next begins; the columns hold the last day, as in all other files.
 
+use arrow::array::Date32Array;
 use chrono::NaiveDate;
 use costlake_model::aliases::Naming;
 use costlake_model::columns::{ColumnType, SOURCE_COLUMNS};
 
+use super::dictionary::NULL;
 use super::quarantine::{Fault, Rule};
 use super::text;
 use crate::csv::{self, FieldTable, RecordReader};
@@ -198,66 +200,38 @@ fn day(year: u32, month: u32, day: u32) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(year, month, day)
 }
 
-pub(super) struct DateColumn {
+/// The values of a date column.
+pub(super) struct Dates {
     name: &'static str,
-    field: usize,
     is_required: bool,
     naming: Naming,
     /// Whether the text is where a period ends, not its last day.
     is_exclusive_end: bool,
     format: Option<DateFormat>,
-    strip: Vec<Option<i32>>,
-    values: Vec<Option<i32>>,
+    /// The days since 1970-01-01 of each distinct text.
+    days: Vec<i32>,
 }
 
-impl DateColumn {
+impl Dates {
     pub(super) fn new(
-        bound: &BoundColumn,
+        name: &'static str,
         is_required: bool,
         naming: Naming,
         format: Option<DateFormat>,
     ) -> Self {
-        let name = SOURCE_COLUMNS[bound.column].name;
         let is_end = matches!(name, "billing_period_end" | "service_period_end");
-        Self {
-            name,
-            field: bound.field,
-            is_required,
-            naming,
-            is_exclusive_end: is_end && naming == Naming::Focus,
-            format,
-            strip: Vec::new(),
-            values: Vec::new(),
-        }
+        let is_exclusive_end = is_end && naming == Naming::Focus;
+        Self { name, is_required, naming, is_exclusive_end, format, days: Vec::new() }
     }
 
-    pub(super) fn name(&self) -> &'static str {
-        self.name
+    pub(super) fn code_of(&mut self, content: &[u8]) -> Result<i32, Fault> {
+        let Some(days) = self.days_of(csv::without_spaces(content))? else { return Ok(NULL) };
+        self.days.push(days);
+        Ok(i32::try_from(self.days.len() - 1).unwrap_or(NULL))
     }
 
-    pub(super) fn is_charge_date(&self) -> bool {
-        self.name == "charge_date"
-    }
-
-    pub(super) fn parse(&mut self, text: &[u8], table: &FieldTable, faults: &mut [Option<Fault>]) {
-        self.strip.clear();
-        let mut scratch = Vec::new();
-        let mut above: (&[u8], Option<i32>) = (&[], None);
-        for (row, fault) in faults.iter_mut().enumerate() {
-            let field = table.field(text, row, self.field);
-            if field != above.0 || (field.is_empty() && self.is_required) {
-                let content = csv::without_spaces(csv::content(field, &mut scratch));
-                match self.days_of(content) {
-                    Ok(days) => above = (field, days),
-                    Err(new_fault) => {
-                        fault.get_or_insert(new_fault);
-                        self.strip.push(None);
-                        continue;
-                    }
-                }
-            }
-            self.strip.push(above.1);
-        }
+    fn value(&self, code: i32) -> Option<i32> {
+        usize::try_from(code).ok().and_then(|code| self.days.get(code)).copied()
     }
 
     /// The days since 1970-01-01.
@@ -282,23 +256,16 @@ impl DateColumn {
         Ok(Some(date.to_epoch_days()))
     }
 
-    pub(super) fn append(&mut self, kept: &[usize]) {
-        if kept.len() == self.strip.len() {
-            self.values.extend_from_slice(&self.strip);
-        } else {
-            self.values.extend(kept.iter().map(|row| self.strip[*row]));
-        }
-    }
-
-    /// The first and the last day of the appended rows.
-    pub(super) fn range(&self) -> (Option<NaiveDate>, Option<NaiveDate>) {
-        let days = || self.values.iter().flatten().copied();
+    /// The first and the last day of rows with these codes.
+    pub(super) fn range(&self, codes: &[i32]) -> (Option<NaiveDate>, Option<NaiveDate>) {
+        let days = || codes.iter().filter_map(|code| self.value(*code));
         let date = NaiveDate::from_epoch_days;
         (days().min().and_then(date), days().max().and_then(date))
     }
 
-    pub(super) fn finish(&mut self) -> Vec<Option<i32>> {
-        std::mem::take(&mut self.values)
+    /// The days of rows with these codes.
+    pub(super) fn finish(&self, codes: &[i32]) -> Date32Array {
+        codes.iter().map(|code| self.value(*code)).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::Int32Type;
 use arrow::error::ArrowError;
 use foldhash::fast::FixedState;
@@ -15,11 +15,17 @@ pub(super) const NULL: i32 = -1;
 
 #[derive(Debug)]
 pub(super) struct Dictionary {
-    codes: HashTable<i32>,
+    codes: HashTable<Entry>,
     values: Vec<u8>,
     /// Where each value ends; the first entry is 0.
     offsets: Vec<i32>,
     hasher: FixedState,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    hash: u64,
+    code: i32,
 }
 
 impl Default for Dictionary {
@@ -37,24 +43,33 @@ impl Dictionary {
     /// Returns the code of a text, a new one if it is new.
     #[inline]
     pub(super) fn code_of(&mut self, text: &[u8]) -> i32 {
-        self.find(text).unwrap_or_else(|| self.insert(text))
+        let hash = self.hash(text);
+        self.find(text, hash).unwrap_or_else(|| self.insert(text, hash))
+    }
+
+    /// Returns the hash of a text, for [`Self::find`] and [`Self::insert`].
+    #[inline]
+    pub(super) fn hash(&self, text: &[u8]) -> u64 {
+        let mut state = self.hasher.build_hasher();
+        state.write(text);
+        state.finish()
     }
 
     /// Returns the code of a text that is known.
     #[inline]
-    pub(super) fn find(&self, text: &[u8]) -> Option<i32> {
-        let is_same = |code: &i32| value_of(&self.values, &self.offsets, *code) == text;
-        self.codes.find(hash_of(&self.hasher, text), is_same).copied()
+    pub(super) fn find(&self, text: &[u8], hash: u64) -> Option<i32> {
+        let is_same = |entry: &Entry| {
+            entry.hash == hash && value_of(&self.values, &self.offsets, entry.code) == text
+        };
+        self.codes.find(hash, is_same).map(|entry| entry.code)
     }
 
     /// Adds a text that is not known. Offsets are 32-bit: beyond that, [`Self::finish`] fails.
-    pub(super) fn insert(&mut self, text: &[u8]) -> i32 {
+    pub(super) fn insert(&mut self, text: &[u8], hash: u64) -> i32 {
         let code = i32::try_from(self.offsets.len() - 1).unwrap_or(NULL);
         self.values.extend_from_slice(text);
         self.offsets.push(i32::try_from(self.values.len()).unwrap_or(i32::MAX));
-        let (values, offsets, hasher) = (&self.values, &self.offsets, &self.hasher);
-        let rehash = |code: &i32| hash_of(hasher, value_of(values, offsets, *code));
-        self.codes.insert_unique(hash_of(hasher, text), code, rehash);
+        self.codes.insert_unique(hash, Entry { hash, code }, |entry| entry.hash);
         code
     }
 
@@ -76,16 +91,13 @@ impl Dictionary {
     }
 }
 
-fn of_values(values: StringArray, codes: Vec<i32>) -> Result<ArrayRef, ArrowError> {
-    let nulls = codes.contains(&NULL).then(|| codes.iter().map(|code| *code != NULL).collect());
-    let mut codes = codes;
-    if nulls.is_some() {
+fn of_values(values: StringArray, mut codes: Vec<i32>) -> Result<ArrayRef, ArrowError> {
+    let nulls = codes.contains(&NULL).then(|| {
+        let is_value = BooleanBuffer::collect_bool(codes.len(), |row| codes[row] != NULL);
         codes.iter_mut().for_each(|code| *code = (*code).max(0));
-    }
-    let keys = Int32Array::try_new(
-        ScalarBuffer::from(codes),
-        nulls.map(|n: Vec<bool>| NullBuffer::from(n)),
-    )?;
+        NullBuffer::new(is_value)
+    });
+    let keys = Int32Array::try_new(ScalarBuffer::from(codes), nulls)?;
     Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, Arc::new(values))?))
 }
 
@@ -110,11 +122,4 @@ fn value_of<'a>(values: &'a [u8], offsets: &[i32], code: i32) -> &'a [u8] {
     };
     let end = |at: usize| usize::try_from(offsets[at]).unwrap_or_default();
     &values[end(at)..end(at + 1)]
-}
-
-#[inline]
-fn hash_of(hasher: &FixedState, text: &[u8]) -> u64 {
-    let mut state = hasher.build_hasher();
-    state.write(text);
-    state.finish()
 }

@@ -6,41 +6,39 @@
 
 mod dates;
 mod dictionary;
+mod memo;
 mod numbers;
 mod quarantine;
+mod repeating;
 mod tags;
 mod text;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Int32Array, Int64Array, RecordBatch, new_null_array,
-};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, new_null_array};
 use arrow::error::ArrowError;
 use costlake_model::ChargeClass;
-use costlake_model::aliases::Naming;
 use costlake_model::charge_class::ChargeFacts;
-use costlake_model::columns::{ColumnType, Presence, SOURCE_COLUMNS, added, line_item_schema};
-use costlake_model::decimal::Accumulator;
+use costlake_model::columns::{ColumnType, SOURCE_COLUMNS, added, line_item_schema};
+use costlake_model::decimal::{Accumulator, ExactDecimal};
 use costlake_model::ledger::{Ledger, RowTotals};
 
 use crate::blob::{Chunk, Plan};
 use crate::csv::{FieldTable, Malformed, MalformedRecord, RecordReader};
 use crate::error::Error;
+use crate::header::BoundColumn;
 
-use dates::DateColumn;
 pub(crate) use dates::DateFormats;
 use dictionary::{Dictionary, NULL};
 use numbers::DecimalColumn;
 use quarantine::{Fault, Place};
 pub use quarantine::{QuarantinedRow, Rule, quarantine_batch};
-use tags::TagsColumn;
-use text::TextColumn;
+use repeating::RepeatingColumns;
 
 /// Records per strip: the field ends of 1,024 wide records take 230 KB, the size of a second-level
 /// cache.
-const STRIP_ROWS: usize = 1024;
+const STRIP_ROWS: usize = 256;
 
 /// A field is never longer; the longest real ones, tags and service metadata, have some thousand bytes.
 const MAX_FIELD_BYTES: usize = 8 << 20;
@@ -85,19 +83,16 @@ impl Chunk {
 struct Decoder<'a> {
     chunk: &'a Chunk,
     plan: &'a Plan,
-    texts: Vec<TextColumn<'a>>,
-    tags: Option<TagsColumn<'a>>,
+    repeating: RepeatingColumns,
     decimals: Vec<DecimalColumn>,
-    dates: Vec<DateColumn>,
-    booleans: Vec<BooleanColumn>,
     charge: ChargeColumns,
     extra: Dictionary,
     extra_codes: Vec<i32>,
     classes: Vec<i32>,
     records: Vec<i64>,
     /// The cost of the sound rows by the codes of their currency and of their class.
-    currency_costs: BTreeMap<i32, Accumulator>,
-    class_costs: BTreeMap<i32, Accumulator>,
+    currency_costs: CostsByCode,
+    class_costs: CostsByCode,
     faults: Vec<Option<Fault>>,
     quarantined: Vec<QuarantinedRow>,
     malformed_rows: u64,
@@ -105,46 +100,26 @@ struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     fn new(chunk: &'a Chunk, plan: &'a Plan) -> Self {
-        let mut decoder = Self {
+        let is_decimal =
+            |bound: &&BoundColumn| SOURCE_COLUMNS[bound.column].column_type == ColumnType::Decimal;
+        let decimal = |bound| DecimalColumn::new(bound, plan.binding.naming);
+        let repeating = RepeatingColumns::new(plan);
+        Self {
             chunk,
             plan,
-            texts: Vec::new(),
-            tags: None,
-            decimals: Vec::new(),
-            dates: Vec::new(),
-            booleans: Vec::new(),
-            charge: ChargeColumns::default(),
+            charge: ChargeColumns::find(&repeating),
+            repeating,
+            decimals: plan.binding.columns.iter().filter(is_decimal).map(decimal).collect(),
             extra: Dictionary::default(),
             extra_codes: Vec::new(),
             classes: Vec::new(),
             records: Vec::new(),
-            currency_costs: BTreeMap::new(),
-            class_costs: BTreeMap::new(),
+            currency_costs: CostsByCode::default(),
+            class_costs: CostsByCode::default(),
             faults: Vec::new(),
             quarantined: Vec::new(),
             malformed_rows: 0,
-        };
-        let naming = plan.binding.naming;
-        for bound in &plan.binding.columns {
-            let column = &SOURCE_COLUMNS[bound.column];
-            let is_required = column.presence != Presence::Optional;
-            match column.column_type {
-                ColumnType::Text => {
-                    decoder.texts.push(TextColumn::new(bound, is_required, naming));
-                }
-                ColumnType::Tags => decoder.tags = Some(TagsColumn::new(bound, naming)),
-                ColumnType::Decimal => {
-                    decoder.decimals.push(DecimalColumn::new(bound, is_required, naming));
-                }
-                ColumnType::Date => {
-                    let format = plan.dates.of(bound.column);
-                    decoder.dates.push(DateColumn::new(bound, is_required, naming, format));
-                }
-                ColumnType::Boolean => decoder.booleans.push(BooleanColumn::new(bound, naming)),
-            }
         }
-        decoder.charge = ChargeColumns::find(&decoder.texts);
-        decoder
     }
 
     fn decode_strip(&mut self, table: &FieldTable) -> Result<(), Error> {
@@ -152,20 +127,9 @@ impl<'a> Decoder<'a> {
         self.faults.clear();
         self.faults.resize(table.len(), None);
         self.check_field_lengths(table);
-        for column in &mut self.dates {
-            column.parse(text, table, &mut self.faults);
-        }
+        self.repeating.parse(text, table, &mut self.faults);
         for column in &mut self.decimals {
             column.parse(text, table, &mut self.faults);
-        }
-        for column in &mut self.booleans {
-            column.parse(text, table, &mut self.faults);
-        }
-        for column in &mut self.texts {
-            column.parse(text, table, &mut self.faults);
-        }
-        if let Some(tags) = &mut self.tags {
-            tags.parse(text, table, &mut self.faults);
         }
         text::check_extra(&self.plan.binding.extra, text, table, &mut self.faults);
         let kept: Vec<usize> = (0..table.len()).filter(|row| self.faults[*row].is_none()).collect();
@@ -173,10 +137,14 @@ impl<'a> Decoder<'a> {
         if kept.len() < table.len() {
             self.quarantine_faulty(table)?;
         }
+        self.repeating.keep(table.len(), &kept, self.plan);
         Ok(())
     }
 
     fn check_field_lengths(&mut self, table: &FieldTable) {
+        if table.text_bytes() <= MAX_FIELD_BYTES {
+            return;
+        }
         let (text, binding) = (&*self.chunk.text, &*self.plan.binding);
         for (row, fault) in self.faults.iter_mut().enumerate() {
             if table.record(text, row).len() <= MAX_FIELD_BYTES {
@@ -194,31 +162,24 @@ impl<'a> Decoder<'a> {
     }
 
     fn append(&mut self, kept: &[usize], table: &FieldTable) {
-        self.dates.iter_mut().for_each(|column| column.append(kept));
         self.decimals.iter_mut().for_each(|column| column.append(kept));
-        self.booleans.iter_mut().for_each(|column| column.append(kept));
-        self.texts.iter_mut().for_each(|column| column.append(kept));
-        if let Some(tags) = &mut self.tags {
-            tags.append(kept);
-        }
         self.append_extra(kept, table);
-        for &row in kept {
-            self.classes.push(self.charge.class_of(&self.texts, row));
-            self.records.push(self.record_number(table.number(row)));
-        }
-        self.add_costs(kept);
+        let before = self.classes.len();
+        self.charge.append_classes(&self.repeating, kept, &mut self.classes);
+        self.records.extend(kept.iter().map(|row| {
+            self.chunk.records_before.cast_signed() + i64::from(table.number(*row)) + 1
+        }));
+        self.add_costs(kept, before);
     }
 
-    /// Adds the cost of rows whose classes were appended last.
-    fn add_costs(&mut self, kept: &[usize]) {
+    /// Adds the cost of rows, whose classes come after those of `before` rows.
+    fn add_costs(&mut self, kept: &[usize], before: usize) {
         let Some(cost) = self.decimals.iter().find(|column| column.is_cost()) else { return };
-        let currency = self.charge.currency.map(|at| &self.texts[at]);
-        let classes = &self.classes[self.classes.len() - kept.len()..];
-        for (class, &row) in classes.iter().zip(kept) {
+        let currencies = self.charge.currency.map(|column| self.repeating.strip(column));
+        for (class, &row) in self.classes[before..].iter().zip(kept) {
             let Some(value) = cost.exact(row) else { continue };
-            let currency = currency.map_or(NULL, |column| column.strip_code(row));
-            self.currency_costs.entry(currency).or_default().add(value);
-            self.class_costs.entry(*class).or_default().add(value);
+            self.currency_costs.add(currencies.map_or(NULL, |codes| codes[row]), value);
+            self.class_costs.add(*class, value);
         }
     }
 
@@ -324,8 +285,7 @@ impl<'a> Decoder<'a> {
         };
         let quarantined = self.quarantined.len() as u64;
         let records = self.records.len() as u64 + quarantined;
-        let charge_date = self.dates.iter().find(|column| column.is_charge_date());
-        let (first_date, last_date) = charge_date.map_or((None, None), DateColumn::range);
+        let (first_date, last_date) = self.repeating.charge_dates();
         Ledger {
             bytes: self.chunk.text.len() as u64,
             records,
@@ -338,13 +298,13 @@ impl<'a> Decoder<'a> {
             cost_by_currency: self
                 .currency_costs
                 .iter()
-                .map(|(code, cost)| (self.currency_of(*code), cost.exact_total()))
+                .map(|(code, cost)| (self.currency_of(code), cost.exact_total()))
                 .collect(),
             cost_by_class: self
                 .class_costs
                 .iter()
                 .filter_map(|(code, cost)| {
-                    Some((ChargeClass::from_code(*code)?, cost.stored_total()))
+                    Some((ChargeClass::from_code(code)?, cost.stored_total()))
                 })
                 .collect(),
         }
@@ -352,7 +312,7 @@ impl<'a> Decoder<'a> {
 
     fn currency_of(&self, code: i32) -> String {
         match self.charge.currency {
-            Some(at) => self.texts[at].value(code).to_owned(),
+            Some(column) => self.repeating.text(column, code).to_owned(),
             None => self.plan.currency.clone().unwrap_or_default(),
         }
     }
@@ -361,23 +321,9 @@ impl<'a> Decoder<'a> {
         let schema = line_item_schema();
         let rows = self.records.len();
         let mut arrays: BTreeMap<&str, ArrayRef> = BTreeMap::new();
-        for column in &mut self.texts {
-            arrays.insert(column.name(), column.finish()?);
-        }
+        self.repeating.finish(|name, array| drop(arrays.insert(name, array)))?;
         for column in &mut self.decimals {
             arrays.insert(column.name(), column.finish()?);
-        }
-        for column in &mut self.dates {
-            arrays.insert(column.name(), Arc::new(Date32Array::from(column.finish())));
-        }
-        for column in &mut self.booleans {
-            let values = std::mem::take(&mut column.values);
-            arrays.insert(column.name, Arc::new(BooleanArray::from(values)));
-        }
-        if let Some(tags) = &mut self.tags {
-            let (parsed, raw) = tags.finish()?;
-            arrays.insert("tags", parsed);
-            arrays.insert(added::TAGS_RAW, raw);
         }
         if !self.plan.binding.extra.is_empty() {
             let codes = std::mem::take(&mut self.extra_codes);
@@ -411,50 +357,25 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// A column of true and false.
-struct BooleanColumn {
-    name: &'static str,
-    field: usize,
-    naming: Naming,
-    strip: Vec<Option<bool>>,
-    values: Vec<Option<bool>>,
+/// Costs by the code of a column, of which there are few.
+#[derive(Default)]
+struct CostsByCode {
+    /// By code; that of [`NULL`] comes first.
+    costs: Vec<Option<Accumulator>>,
 }
 
-impl BooleanColumn {
-    fn new(bound: &crate::header::BoundColumn, naming: Naming) -> Self {
-        Self {
-            name: SOURCE_COLUMNS[bound.column].name,
-            field: bound.field,
-            naming,
-            strip: Vec::new(),
-            values: Vec::new(),
+impl CostsByCode {
+    #[inline]
+    fn add(&mut self, code: i32, cost: ExactDecimal) {
+        let at = usize::try_from(code + 1).unwrap_or(0);
+        if at >= self.costs.len() {
+            self.costs.resize(at + 1, None);
         }
+        self.costs[at].get_or_insert_default().add(cost);
     }
 
-    fn parse(&mut self, bytes: &[u8], table: &FieldTable, faults: &mut [Option<Fault>]) {
-        self.strip.clear();
-        let mut scratch = Vec::new();
-        for (row, fault) in faults.iter_mut().enumerate() {
-            let content = crate::csv::content(table.field(bytes, row, self.field), &mut scratch);
-            let value = match crate::csv::without_spaces(content) {
-                content if text::is_null(self.naming, content) => None,
-                b"1" => Some(true),
-                b"0" => Some(false),
-                other if other.eq_ignore_ascii_case(b"true") => Some(true),
-                other if other.eq_ignore_ascii_case(b"false") => Some(false),
-                other => {
-                    fault.get_or_insert_with(|| {
-                        Fault::new(Rule::Boolean, self.name, "True, False, 1 or 0", other)
-                    });
-                    None
-                }
-            };
-            self.strip.push(value);
-        }
-    }
-
-    fn append(&mut self, kept: &[usize]) {
-        self.values.extend(kept.iter().map(|row| self.strip[*row]));
+    fn iter(&self) -> impl Iterator<Item = (i32, &Accumulator)> {
+        (NULL..).zip(&self.costs).filter_map(|(code, cost)| Some((code, cost.as_ref()?)))
     }
 }
 
@@ -474,38 +395,52 @@ struct ChargeColumns {
     last: Option<(ChargeKey, i32)>,
 }
 
+/// The codes of the columns that decide; of the reservation, whether there is one.
 type ChargeKey = [i32; 8];
+const RESERVATION: usize = 4;
 
 impl ChargeColumns {
-    fn find(texts: &[TextColumn<'_>]) -> Self {
-        let position = |name| texts.iter().position(|column| column.name() == name);
+    fn find(columns: &RepeatingColumns) -> Self {
         Self {
-            charge_type: position("charge_type"),
-            pricing_model: position("pricing_model"),
-            publisher_type: position("publisher_type"),
-            benefit_id: position("benefit_id"),
-            reservation_id: position("reservation_id"),
-            correction: position("focus_charge_class"),
-            commitment_type: position("commitment_discount_type"),
-            commitment_status: position("commitment_discount_status"),
-            currency: position("billing_currency"),
+            charge_type: columns.position("charge_type"),
+            pricing_model: columns.position("pricing_model"),
+            publisher_type: columns.position("publisher_type"),
+            benefit_id: columns.position("benefit_id"),
+            reservation_id: columns.position("reservation_id"),
+            correction: columns.position("focus_charge_class"),
+            commitment_type: columns.position("commitment_discount_type"),
+            commitment_status: columns.position("commitment_discount_status"),
+            currency: columns.position("billing_currency"),
             ..Self::default()
         }
     }
 
-    /// The class of a row of the strip, as its position in [`ChargeClass::ALL`].
-    fn class_of(&mut self, texts: &[TextColumn<'_>], row: usize) -> i32 {
-        let code = |at: Option<usize>| at.map_or(NULL, |at| texts[at].strip_code(row));
-        let key = [
-            code(self.charge_type),
-            code(self.pricing_model),
-            code(self.publisher_type),
-            code(self.benefit_id),
-            i32::from(code(self.reservation_id) != NULL),
-            code(self.correction),
-            code(self.commitment_type),
-            code(self.commitment_status),
+    /// Appends the classes of rows of the strip, as their positions in [`ChargeClass::ALL`].
+    fn append_classes(
+        &mut self,
+        columns: &RepeatingColumns,
+        rows: &[usize],
+        classes: &mut Vec<i32>,
+    ) {
+        let strip = |at: Option<usize>| at.map_or(&[][..], |at| columns.strip(at));
+        let strips = [
+            strip(self.charge_type),
+            strip(self.pricing_model),
+            strip(self.publisher_type),
+            strip(self.benefit_id),
+            strip(self.reservation_id),
+            strip(self.correction),
+            strip(self.commitment_type),
+            strip(self.commitment_status),
         ];
+        classes.extend(rows.iter().map(|row| {
+            let mut key = strips.map(|strip| strip.get(*row).copied().unwrap_or(NULL));
+            key[RESERVATION] = i32::from(key[RESERVATION] != NULL);
+            self.class_of(columns, key)
+        }));
+    }
+
+    fn class_of(&mut self, columns: &RepeatingColumns, key: ChargeKey) -> i32 {
         if let Some((last, class)) = self.last
             && last == key
         {
@@ -514,7 +449,7 @@ impl ChargeColumns {
         let class = match self.known.get(&key) {
             Some(class) => *class,
             None => {
-                let class = ChargeClass::of(&self.facts(texts, &key)).code();
+                let class = ChargeClass::of(&self.facts(columns, &key)).code();
                 self.known.insert(key, class);
                 class
             }
@@ -523,14 +458,14 @@ impl ChargeColumns {
         class
     }
 
-    fn facts<'t>(&self, texts: &'t [TextColumn<'_>], key: &ChargeKey) -> ChargeFacts<'t> {
-        let value = |at: Option<usize>, code| at.map_or("", |at| texts[at].value(code));
+    fn facts<'t>(&self, columns: &'t RepeatingColumns, key: &ChargeKey) -> ChargeFacts<'t> {
+        let value = |at: Option<usize>, code| at.map_or("", |at| columns.text(at, code));
         ChargeFacts {
-            charge_type: self.charge_type.map(|at| texts[at].value(key[0])),
+            charge_type: self.charge_type.map(|at| columns.text(at, key[0])),
             pricing_model: value(self.pricing_model, key[1]),
             publisher_type: value(self.publisher_type, key[2]),
             benefit_id: value(self.benefit_id, key[3]),
-            has_reservation_id: key[4] != 0,
+            has_reservation_id: key[RESERVATION] != 0,
             correction: value(self.correction, key[5]),
             commitment_type: value(self.commitment_type, key[6]),
             commitment_status: value(self.commitment_status, key[7]),

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Decimal128Array};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::error::ArrowError;
 use costlake_model::aliases::Naming;
-use costlake_model::columns::SOURCE_COLUMNS;
+use costlake_model::columns::{Presence, SOURCE_COLUMNS};
 use costlake_model::decimal::{ExactDecimal, NumberError, STORED_PRECISION, STORED_SCALE};
 use costlake_model::ledger::{DecimalTally, DecimalTotals};
 
@@ -20,7 +20,10 @@ pub(super) struct DecimalColumn {
     field: usize,
     is_required: bool,
     naming: Naming,
-    strip: Vec<Option<ExactDecimal>>,
+    /// The numbers of the strip; zero where there is none.
+    strip: Vec<ExactDecimal>,
+    /// The rows of the strip without a number.
+    absent: Vec<usize>,
     values: Vec<i128>,
     /// Whether each value is there; empty as long as all are.
     valid: Vec<bool>,
@@ -30,13 +33,15 @@ pub(super) struct DecimalColumn {
 }
 
 impl DecimalColumn {
-    pub(super) fn new(bound: &BoundColumn, is_required: bool, naming: Naming) -> Self {
+    pub(super) fn new(bound: &BoundColumn, naming: Naming) -> Self {
+        let column = &SOURCE_COLUMNS[bound.column];
         Self {
-            name: SOURCE_COLUMNS[bound.column].name,
+            name: column.name,
             field: bound.field,
-            is_required,
+            is_required: column.presence != Presence::Optional,
             naming,
             strip: Vec::new(),
+            absent: Vec::new(),
             values: Vec::new(),
             valid: Vec::new(),
             source: DecimalTally::default(),
@@ -55,23 +60,24 @@ impl DecimalColumn {
 
     pub(super) fn parse(&mut self, text: &[u8], table: &FieldTable, faults: &mut [Option<Fault>]) {
         self.strip.clear();
+        self.absent.clear();
         let mut scratch = Vec::new();
-        for (row, fault) in faults.iter_mut().enumerate() {
-            let content = csv::content(table.field(text, row, self.field), &mut scratch);
-            let value = match ExactDecimal::parse(content) {
+        let spans = table.spans(self.field..=self.field);
+        for ((row, span), fault) in spans.enumerate().zip(faults) {
+            let content = csv::content(csv::bytes(text, span), &mut scratch);
+            match ExactDecimal::parse(content) {
                 Ok(value) => {
                     self.source.add(value);
-                    Some(value)
+                    self.strip.push(value);
                 }
-                Err(NumberError::Empty) if !self.is_required => None,
                 Err(error) => {
-                    if let Some(new_fault) = self.fault(error, content) {
-                        fault.get_or_insert(new_fault);
+                    self.strip.push(ExactDecimal::default());
+                    self.absent.push(row);
+                    if let Some(found) = self.fault(error, content) {
+                        fault.get_or_insert(found);
                     }
-                    None
                 }
-            };
-            self.strip.push(value);
+            }
         }
     }
 
@@ -98,38 +104,39 @@ impl DecimalColumn {
 
     pub(super) fn append(&mut self, kept: &[usize]) {
         for &row in kept {
-            match self.strip[row] {
-                Some(value) => {
-                    self.published.add(value);
-                    self.values.push(value.stored());
-                    if !self.valid.is_empty() {
-                        self.valid.push(true);
-                    }
-                }
-                None => {
-                    self.valid.resize(self.values.len(), true);
-                    self.valid.push(false);
-                    self.values.push(0);
+            let value = self.strip[row];
+            if self.is_absent(row) {
+                self.valid.resize(self.values.len(), true);
+                self.valid.push(false);
+            } else {
+                self.published.add(value);
+                if !self.valid.is_empty() {
+                    self.valid.push(true);
                 }
             }
+            self.values.push(value.stored());
         }
+    }
+
+    fn is_absent(&self, row: usize) -> bool {
+        !self.absent.is_empty() && self.absent.binary_search(&row).is_ok()
     }
 
     /// Puts a row of the strip on the account of quarantined rows.
     pub(super) fn quarantine(&mut self, row: usize) {
-        if let Some(value) = self.strip[row] {
+        if let Some(value) = self.exact(row) {
             self.quarantined.add(value);
         }
     }
 
     /// The number of a row of the strip.
     pub(super) fn exact(&self, row: usize) -> Option<ExactDecimal> {
-        self.strip[row]
+        (!self.is_absent(row)).then(|| self.strip[row])
     }
 
     /// The stored amount of a row of the strip.
     pub(super) fn value(&self, row: usize) -> Option<i128> {
-        self.strip[row].map(ExactDecimal::stored)
+        self.exact(row).map(ExactDecimal::stored)
     }
 
     pub(super) fn source_totals(&self) -> DecimalTotals {

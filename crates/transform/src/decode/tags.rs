@@ -7,21 +7,15 @@ use serde::de::IgnoredAny;
 
 use super::dictionary::{Dictionary, NULL};
 use super::quarantine::{Fault, Rule};
-use super::text::{self, CodeStrip};
-use crate::csv::FieldTable;
-use crate::header::BoundColumn;
+use super::text;
 
-pub(super) struct TagsColumn<'a> {
-    field: usize,
+/// The values of the tags column.
+pub(super) struct Tags {
     naming: Naming,
-    /// Distinct source texts; their codes lead to the two columns.
-    sources: Dictionary,
+    /// What each distinct source text stands for.
     meanings: Vec<Meaning>,
     parsed: Dictionary,
     raw: Dictionary,
-    strip: CodeStrip<'a>,
-    parsed_codes: Vec<i32>,
-    raw_codes: Vec<i32>,
 }
 
 /// The codes of a source text in the two columns.
@@ -33,38 +27,19 @@ struct Meaning {
 
 const EMPTY: Meaning = Meaning { parsed: NULL, raw: NULL };
 
-impl<'a> TagsColumn<'a> {
-    pub(super) fn new(bound: &BoundColumn, naming: Naming) -> Self {
+impl Tags {
+    pub(super) fn new(naming: Naming) -> Self {
         Self {
-            field: bound.field,
             naming,
-            sources: Dictionary::default(),
             meanings: Vec::new(),
             parsed: Dictionary::default(),
             raw: Dictionary::default(),
-            strip: CodeStrip::default(),
-            parsed_codes: Vec::new(),
-            raw_codes: Vec::new(),
         }
     }
 
-    pub(super) fn parse(
-        &mut self,
-        text: &'a [u8],
-        table: &FieldTable,
-        faults: &mut [Option<Fault>],
-    ) {
-        let mut strip = std::mem::take(&mut self.strip);
-        strip.fill(self.field, text, table, faults, |content| self.code_of(content));
-        self.strip = strip;
-    }
-
-    fn code_of(&mut self, content: &[u8]) -> Result<i32, Fault> {
+    pub(super) fn code_of(&mut self, content: &[u8]) -> Result<i32, Fault> {
         if text::is_null(self.naming, content) {
             return Ok(NULL);
-        }
-        if let Some(code) = self.sources.find(content) {
-            return Ok(code);
         }
         let text = std::str::from_utf8(content)
             .map_err(|_| Fault::new(Rule::Encoding, "tags", "UTF-8 text", content))?;
@@ -74,24 +49,15 @@ impl<'a> TagsColumn<'a> {
             None => Meaning { parsed: NULL, raw: self.raw.code_of(content) },
         };
         self.meanings.push(meaning);
-        Ok(self.sources.insert(content))
+        Ok(i32::try_from(self.meanings.len() - 1).unwrap_or(NULL))
     }
 
-    pub(super) fn append(&mut self, kept: &[usize]) {
-        for &row in kept {
-            let meaning =
-                usize::try_from(self.strip.codes[row]).map_or(EMPTY, |at| self.meanings[at]);
-            self.parsed_codes.push(meaning.parsed);
-            self.raw_codes.push(meaning.raw);
-        }
-    }
-
-    /// The columns `tags` and `tags_raw`.
-    pub(super) fn finish(&mut self) -> Result<(ArrayRef, ArrayRef), ArrowError> {
-        Ok((
-            self.parsed.finish(std::mem::take(&mut self.parsed_codes))?,
-            self.raw.finish(std::mem::take(&mut self.raw_codes))?,
-        ))
+    /// The columns `tags` and `tags_raw` of rows with these codes.
+    pub(super) fn finish(&mut self, codes: &[i32]) -> Result<(ArrayRef, ArrayRef), ArrowError> {
+        let meaning = |code: &i32| usize::try_from(*code).map_or(EMPTY, |code| self.meanings[code]);
+        let parsed = codes.iter().map(|code| meaning(code).parsed).collect();
+        let raw = codes.iter().map(|code| meaning(code).raw).collect();
+        Ok((self.parsed.finish(parsed)?, self.raw.finish(raw)?))
     }
 }
 

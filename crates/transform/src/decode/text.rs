@@ -1,100 +1,37 @@
-//! Text columns: dictionary codes, with a look at the row above before any hashing.
+//! Text columns: dictionary codes. What has no column of its own: one JSON object a row.
 
 use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
 use costlake_model::aliases::Naming;
-use costlake_model::columns::{SOURCE_COLUMNS, added};
+use costlake_model::columns::added;
 use costlake_model::placeholders;
 
 use super::dictionary::{Dictionary, NULL};
 use super::quarantine::{Fault, Rule};
 use crate::csv::{self, FieldTable};
-use crate::header::{Binding, BoundColumn, ExtraColumn};
+use crate::header::{Binding, ExtraColumn};
 
-pub(super) struct TextColumn<'a> {
+/// The values of a text column.
+pub(super) struct Texts {
     name: &'static str,
-    field: usize,
     is_required: bool,
     naming: Naming,
     placeholder: Option<&'static str>,
     dictionary: Dictionary,
-    strip: CodeStrip<'a>,
-    codes: Vec<i32>,
 }
 
-/// The codes of one strip of a column, with what is remembered of the row above.
-#[derive(Default)]
-pub(super) struct CodeStrip<'a> {
-    /// The field of the row above, and its code.
-    above: Option<(&'a [u8], i32)>,
-    pub(super) codes: Vec<i32>,
-}
-
-impl<'a> CodeStrip<'a> {
-    /// Fills the strip with the codes that `code_of` gives to the contents of a field; it is not asked
-    /// about a field that equals the one above.
-    pub(super) fn fill(
-        &mut self,
-        field: usize,
-        text: &'a [u8],
-        table: &FieldTable,
-        faults: &mut [Option<Fault>],
-        mut code_of: impl FnMut(&[u8]) -> Result<i32, Fault>,
-    ) {
-        self.codes.clear();
-        let mut scratch = Vec::new();
-        for (row, fault) in faults.iter_mut().enumerate() {
-            let field = table.field(text, row, field);
-            let code = match self.above {
-                Some((above, code)) if above == field => code,
-                _ => match code_of(csv::content(field, &mut scratch)) {
-                    Ok(code) => code,
-                    Err(new_fault) => {
-                        fault.get_or_insert(new_fault);
-                        NULL
-                    }
-                },
-            };
-            // A faulty value must fault again in the next row, so it is not remembered.
-            if fault.is_none() {
-                self.above = Some((field, code));
-            }
-            self.codes.push(code);
-        }
-    }
-}
-
-impl<'a> TextColumn<'a> {
-    pub(super) fn new(bound: &BoundColumn, is_required: bool, naming: Naming) -> Self {
-        let name = SOURCE_COLUMNS[bound.column].name;
+impl Texts {
+    pub(super) fn new(name: &'static str, is_required: bool, naming: Naming) -> Self {
         Self {
             name,
-            field: bound.field,
             is_required,
             naming,
             placeholder: placeholders::null_text(name),
             dictionary: Dictionary::default(),
-            strip: CodeStrip::default(),
-            codes: Vec::new(),
         }
     }
 
-    pub(super) fn name(&self) -> &'static str {
-        self.name
-    }
-
-    pub(super) fn parse(
-        &mut self,
-        text: &'a [u8],
-        table: &FieldTable,
-        faults: &mut [Option<Fault>],
-    ) {
-        let mut strip = std::mem::take(&mut self.strip);
-        strip.fill(self.field, text, table, faults, |content| self.code_of(content));
-        self.strip = strip;
-    }
-
-    fn code_of(&mut self, content: &[u8]) -> Result<i32, Fault> {
+    pub(super) fn code_of(&mut self, content: &[u8]) -> Result<i32, Fault> {
         let content = self.without_prefix(content);
         if self.is_null(content) {
             return if self.is_required {
@@ -103,13 +40,14 @@ impl<'a> TextColumn<'a> {
                 Ok(NULL)
             };
         }
-        if let Some(code) = self.dictionary.find(content) {
+        let hash = self.dictionary.hash(content);
+        if let Some(code) = self.dictionary.find(content, hash) {
             return Ok(code);
         }
         if std::str::from_utf8(content).is_err() {
             return Err(Fault::new(Rule::Encoding, self.name, "UTF-8 text", content));
         }
-        Ok(self.dictionary.insert(content))
+        Ok(self.dictionary.insert(content, hash))
     }
 
     fn is_null(&self, content: &[u8]) -> bool {
@@ -134,26 +72,12 @@ impl<'a> TextColumn<'a> {
         }
     }
 
-    pub(super) fn append(&mut self, kept: &[usize]) {
-        let strip = &self.strip.codes;
-        if kept.len() == strip.len() {
-            self.codes.extend_from_slice(strip);
-        } else {
-            self.codes.extend(kept.iter().map(|row| strip[*row]));
-        }
-    }
-
-    /// The code of a row of the strip.
-    pub(super) fn strip_code(&self, row: usize) -> i32 {
-        self.strip.codes[row]
-    }
-
     pub(super) fn value(&self, code: i32) -> &str {
         self.dictionary.value(code)
     }
 
-    pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        self.dictionary.finish(std::mem::take(&mut self.codes))
+    pub(super) fn finish(&mut self, codes: Vec<i32>) -> Result<ArrayRef, ArrowError> {
+        self.dictionary.finish(codes)
     }
 }
 
