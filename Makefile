@@ -54,7 +54,7 @@ fmt-check: ## Check that the Rust code is formatted
 .PHONY: lint
 lint: ## Run clippy over everything; a warning is an error
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked -p costlake-transform --no-default-features --features fuzzing -- -D warnings
+	$(CARGO) clippy --locked -p costlake-transform --no-default-features --features internals -- -D warnings
 
 .PHONY: test
 test: .venv ## Run all tests, Python's readers among them; needs Rust and Python, nothing else

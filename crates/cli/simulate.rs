@@ -9,7 +9,7 @@ use costlake_sim::generator::{self, EnrollmentConfig, GenerateConfig, Month};
 use costlake_sim::server::{Server, ServerConfig};
 use indicatif::{HumanBytes, HumanCount};
 
-use crate::args::{EnrollmentArgs, SimulateArgs, SimulateCommand};
+use crate::args::{EnrollmentArgs, RowOrder, SimulateArgs, SimulateCommand};
 use crate::error::Error;
 use crate::lifecycle;
 use crate::output;
@@ -113,6 +113,10 @@ fn enrollment_config(args: &EnrollmentArgs) -> Result<EnrollmentConfig, Error> {
         first_month,
         month_count: args.months,
         open_month: Some(first_month.plus(args.months - 1)),
+        row_order: match args.row_order {
+            RowOrder::Source => generator::RowOrder::Source,
+            RowOrder::Random => generator::RowOrder::Random,
+        },
         ..EnrollmentConfig::default()
     })
 }
