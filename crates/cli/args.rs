@@ -239,6 +239,12 @@ pub(crate) struct SimulateArgs {
     /// Usage rows of a whole month.
     #[arg(long, default_value_t = 6000)]
     pub rows_per_month: u64,
+    /// Leaves no month open: all are whole, as `generate` writes them.
+    #[arg(long)]
+    pub closed: bool,
+    /// Renders all months before answering and keeps them in memory, to measure what downloads them.
+    #[arg(long)]
+    pub prerender: bool,
     #[command(flatten)]
     pub enrollment: EnrollmentArgs,
 }

@@ -58,11 +58,14 @@ async fn serve(args: &SimulateArgs, progress: &Progress) -> Result<(), Error> {
             "the simulator has no real security: listen on 127.0.0.1",
         ));
     }
+    let enrollment = enrollment_config(&args.enrollment)?;
     let config = ServerConfig {
         enrollment: EnrollmentConfig {
             rows_per_month: args.rows_per_month,
-            ..enrollment_config(&args.enrollment)?
+            open_month: enrollment.open_month.filter(|_| !args.closed),
+            ..enrollment
         },
+        prerender: args.prerender,
         port: args.listen.port(),
         polls_before_completion: args.polls,
         retry_after_seconds: args.retry_after,

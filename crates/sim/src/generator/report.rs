@@ -79,8 +79,8 @@ impl Selection {
     }
 }
 
-/// One blob of a report: which rows it holds.
-#[derive(Clone, Debug)]
+/// One blob of a report: which rows it holds. Equal plans of one enrollment give equal bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BlobPlan {
     metric: Metric,
     filter: Filter,
@@ -98,7 +98,7 @@ pub struct BlobSize {
 }
 
 /// A stretch of the usage rows of a day; the first one of a day also holds its other rows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Slice {
     day: NaiveDate,
     numbers: Range<u64>,
@@ -295,7 +295,7 @@ impl BlobPlan {
 }
 
 /// A scope with its ids looked up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Filter {
     Enrollment,
     Department(usize),
