@@ -7,7 +7,7 @@
 | compare | `costlake convert` beside the scripts of contenders.py: the same files, the same work |
 | growth | N times the rows (10 by default): time and memory, by default and with a small --memory-limit |
 | pull | `costlake run` against `costlake simulate`, beside `convert` of the same bytes |
-| smoke | all of these on few rows, once: whether they work, not how fast |
+| smoke | all of these on few rows, once: whether they work, not how fast; no goals are shown |
 
 Run it with the interpreter that has duckdb and polars. Files are generated below target/bench/data, in random row
 order, and kept: two metrics of one month, four blobs each. CPU seconds, wall time and peak memory are those that the
@@ -27,6 +27,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import dataclass
 from decimal import Decimal
 from importlib import metadata
 from pathlib import Path
@@ -54,11 +55,14 @@ COLUMNS = "| | CPU s | wall s | peak MiB | Parquet MiB | cores busy |"
 # Measuring
 
 
+@dataclass
 class Measured:
-    """What a process took, as the operating system counts it."""
+    """What a process took, as the operating system counts it, and the Parquet that it wrote."""
 
-    def __init__(self, cpu: float, wall: float, peak: float):
-        self.cpu, self.wall, self.peak, self.parquet = cpu, wall, peak, 0.0
+    cpu: float
+    wall: float
+    peak: float
+    parquet: float
 
     def row(self, name: str) -> str:
         return (f"| {name} | {self.cpu:.2f} | {self.wall:.2f} | {self.peak:.0f} | {self.parquet:.1f} "
@@ -75,23 +79,24 @@ def measure(command: list, environment: dict | None = None) -> Measured:
         wall = time.monotonic() - started
     if status != 0:
         raise SystemExit(f"{' '.join(map(str, command))}\n{(WORK / 'stderr.log').read_text()}")
-    measured = Measured(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
-    measured.parquet = sum(path.stat().st_size for path in LAKE.rglob("*.parquet")) / 2**20
-    return measured
+    parquet = sum(path.stat().st_size for path in LAKE.rglob("*.parquet"))
+    return Measured(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024, parquet / 2**20)
 
 
 class Rounds:
-    """The measurements of a contender; its best is the one of the fewest CPU seconds."""
+    """The measurements of a contender."""
 
     def __init__(self):
         self.all: list = []
 
     def best(self) -> Measured:
-        return min(self.all, key=lambda measured: measured.cpu)
+        """The fewest CPU seconds and the shortest wall time, but the highest peak."""
+        cpu, wall = (min(getattr(one, what) for one in self.all) for what in ["cpu", "wall"])
+        return Measured(cpu, wall, max(one.peak for one in self.all), self.all[-1].parquet)
 
     def spread(self) -> float:
         """How far the slowest lies above the fastest, in percent of CPU seconds."""
-        return 100 * (max(measured.cpu for measured in self.all) / self.best().cpu - 1)
+        return 100 * (max(one.cpu for one in self.all) / min(one.cpu for one in self.all) - 1)
 
 
 def goal(what: str, value: float, limit: float, at_least: bool = False) -> str:
@@ -173,7 +178,10 @@ def csv_facts(files: Path) -> tuple:
 # Parts
 
 
-def compare(options) -> list:
+# Each returns the lines of its section and those of its goals.
+
+
+def compare(options) -> tuple:
     files = data(options.program, options.rows)
     rows, mebibytes = csv_facts(files)
     rounds = {name: Rounds() for name in ["costlake", "Polars", "DuckDB"]}
@@ -193,8 +201,8 @@ def compare(options) -> list:
         best = contender.best()
         ratios = f"{best.cpu / ours.cpu:.2f} | {best.wall / ours.wall:.2f} | {contender.spread():.0f}"
         lines.append(f"{best.row(name)} {ratios} |")
-    lines += ["", *agreement(totals, rows), "", *compare_goals({name: each.best() for name, each in rounds.items()})]
-    return lines
+    lines += ["", *agreement(totals, rows)]
+    return lines, compare_goals({name: each.best() for name, each in rounds.items()})
 
 
 def read_sums(name: str) -> dict:
@@ -227,33 +235,39 @@ def compare_goals(best: dict) -> list:
     return lines
 
 
-def growth(options) -> list:
-    lines = ["## Growth", "", "| rows | CSV MiB " + COLUMNS.removeprefix("| ") + " rows per CPU s |", "|---" * 8 + "|"]
+def growth(options) -> tuple:
+    """The large files are measured once, for they even out by themselves, and removed afterwards."""
+    lines = ["## Growth", "", f"| rows | CSV MiB {COLUMNS} rows per CPU s |", "|---" * 9 + "|"]
     goals = []
-    for limit in [None, SMALL_MEMORY]:
-        arguments = ["--memory-limit", limit] if limit else []
-        name = f"--memory-limit {limit}" if limit else "default"
+    large_rows = options.rows * options.growth
+    for name, limit in [("default", []), (f"{SMALL_MEMORY} limit", ["--memory-limit", SMALL_MEMORY])]:
         found = []
-        for factor in [1, options.growth]:
-            files = data(options.program, options.rows * factor)
+        for wanted, rounds in [(options.rows, options.rounds), (large_rows, 1)]:
+            files = data(options.program, wanted)
             rows, mebibytes = csv_facts(files)
             measured = Rounds()
-            for _ in range(options.rounds if factor == 1 else 1):
-                measured.all.append(measure(convert(options.program, files, *arguments)))
+            measured.all = [measure(convert(options.program, files, *limit)) for _ in range(rounds)]
             best = measured.best()
             found.append((rows, best))
             lines.append(f"| {rows:,} | {mebibytes:,.0f} {best.row(name)} {rows / best.cpu:,.0f} |")
-        (rows, small), (more_rows, large) = found
-        scale = more_rows / rows
-        goals.append(goal(f"{name}: peak of {options.growth} x the rows / 1 x", large.peak / small.peak, MOST_GROWTH))
-        for what, value in [("CPU seconds", large.cpu / small.cpu), ("wall time", large.wall / small.wall)]:
-            goals.append(goal(f"{name}: {what} per row, {options.growth} x the rows / 1 x", value / scale, MOST_GROWTH))
+        goals += growth_goals(name, *found)
     if options.growth > 1:
-        shutil.rmtree(DATA / f"rows-{options.rows * options.growth}", ignore_errors=True)
-    return [*lines, "", *goals]
+        shutil.rmtree(DATA / f"rows-{large_rows}")
+    return lines, goals
 
 
-def pull(options) -> list:
+def growth_goals(name: str, small: tuple, large: tuple) -> list:
+    scale = large[0] / small[0]
+    what = f"of {scale:.1f} x the rows / 1 x"
+    (one, other) = (small[1], large[1])
+    return [
+        goal(f"{name}: peak {what}", other.peak / one.peak, MOST_GROWTH),
+        goal(f"{name}: CPU seconds per row {what}", other.cpu / one.cpu / scale, MOST_GROWTH),
+        goal(f"{name}: wall time per row {what}", other.wall / one.wall / scale, MOST_GROWTH),
+    ]
+
+
+def pull(options) -> tuple:
     files = data(options.program, options.rows)
     rows, mebibytes = csv_facts(files)
     pipeline = write_pipeline()
@@ -270,15 +284,15 @@ def pull(options) -> list:
             serving.append(simulator.cpu_seconds() - before)
             if costlake_totals() != expected:
                 raise SystemExit("the simulator served other rows than the files have")
-    walls = {name: min(measured.wall for measured in each.all) for name, each in rounds.items()}
-    return [
+    lines = [
         "## A run against the simulator", "",
         f"{rows:,} rows, {mebibytes:,.0f} MiB over HTTP from blobs that the simulator holds in memory; reports are "
         f"complete at once, so that nothing waits for a poll. Sending took {statistics.median(serving):.2f} CPU seconds "
         "of the simulator, on the same cores.", "",
-        COLUMNS, "|---" * 6 + "|", *(each.best().row(name) for name, each in rounds.items()), "",
-        goal("wall time of run / convert", walls["run"] / walls["convert"], MOST_PULL_RATIO),
+        COLUMNS, "|---" * 6 + "|", *(each.best().row(name) for name, each in rounds.items()),
     ]
+    ratio = rounds["run"].best().wall / rounds["convert"].best().wall
+    return lines, [goal("wall time of run / convert", ratio, MOST_PULL_RATIO)]
 
 
 class Simulator:
@@ -340,8 +354,9 @@ def head(program: str) -> list:
         "# Measured", "",
         f"{datetime.date.today()}; {model}, {os.cpu_count()} cores, {int(memory) / 2**20:.0f} GiB, "
         f"{platform.system()} {platform.release()}; {', '.join(versions)}, Python {platform.python_version()}.", "",
-        "Cores busy are CPU seconds by wall time, ratios how many times what costlake takes, the spread how far the "
-        "slowest round lies above the fastest.", "",
+        "Of several rounds the fewest CPU seconds, the shortest wall time and the highest peak are shown. Cores busy are "
+        "CPU seconds by wall time, ratios how many times what costlake takes, the spread how far the slowest round lies "
+        "above the fastest.", "",
     ]
 
 
@@ -369,11 +384,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--growth", type=int, default=10, help="how many times the rows")
     options = parser.parse_args()
-    if "smoke" in options.parts:
+    is_smoke = "smoke" in options.parts
+    if is_smoke:
         options.parts, options.rows, options.rounds, options.growth = list(parts), SMOKE_ROWS, 1, 2
     options.program = str(Path(options.program).resolve())
     DATA.mkdir(parents=True, exist_ok=True)
-    sections = [head(options.program), *(parts[name](options) for name in options.parts)]
+    sections = [head(options.program)]
+    for lines, goals in (parts[name](options) for name in options.parts):
+        sections.append(lines if is_smoke else [*lines, "", *goals])
     report = "\n\n".join("\n".join(section).strip() for section in sections) + "\n"
     (WORK / "report.md").write_text(report)
     shutil.rmtree(LAKE, ignore_errors=True)

@@ -5,14 +5,13 @@
 //! |---|---|
 //! | split/bounds | where records end, as chunks are cut |
 //! | split/fields | where fields end |
-//! | intern/resource_id, intern/charge_type | texts of a column to dictionary codes, many and few of them |
-//! | decimal | texts of quantity, price and cost to exact decimals; per value |
 //! | decode | chunks to typed batches: fields, values, dictionaries, charge classes, ledger |
 //! | encode | batches to Parquet row groups: zstd, statistics |
 //! | rollup | batches to the partial sums of `department_month`, by Polars |
+//! | intern/resource_id, intern/charge_type | texts of a column to dictionary codes, many and few of them |
+//! | decimal | texts of quantity, price and cost to exact decimals |
 //!
-//! Throughput is in bytes of the source, so that the stages add up; that of `intern` in bytes of the whole rows
-//! too. Compare with a saved baseline: `cargo bench --features internals --bench stages -- --save-baseline before`,
+//! Throughput is in bytes of the source, so that the stages add up; that of `intern` and `decimal` in values. Compare with a saved baseline: `cargo bench --features internals --bench stages -- --save-baseline before`,
 //! then `-- --baseline before`. What cannot be prepared ends the program with an error.
 
 use std::error::Error;
@@ -55,10 +54,10 @@ fn main() -> Outcome<()> {
     let mut group = criterion.benchmark_group("stages");
     group.throughput(Throughput::Bytes(subject.blob.len() as u64));
     split(&mut group, &subject);
-    intern(&mut group, &subject)?;
     decode(&mut group, &subject);
     encode(&mut group, &subject)?;
     rollup(&mut group, &subject)?;
+    intern(&mut group, &subject)?;
     decimal(&mut group, &subject)?;
     group.finish();
     criterion.final_summary();
@@ -104,19 +103,6 @@ fn split(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) {
     });
 }
 
-fn intern(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) -> Outcome<()> {
-    for (bench, column) in [("resource_id", "ResourceId"), ("charge_type", "ChargeType")] {
-        let texts = TextColumn::read(&subject.blob, COLUMNS.len(), column_number(column)?);
-        if texts.intern() < 2 {
-            return Err(format!("{column} has one value only").into());
-        }
-        group.bench_function(format!("intern/{bench}"), |bencher| {
-            bencher.iter(|| black_box(&texts).intern());
-        });
-    }
-    Ok(())
-}
-
 fn decode(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) {
     group.bench_function("decode", |bencher| {
         bencher.iter(|| {
@@ -147,6 +133,20 @@ fn rollup(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) -> Outcom
     };
     sums()?;
     group.bench_function("rollup", |bencher| bencher.iter(|| black_box(sums()).is_ok()));
+    Ok(())
+}
+
+fn intern(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) -> Outcome<()> {
+    for (bench, column) in [("resource_id", "ResourceId"), ("charge_type", "ChargeType")] {
+        let texts = TextColumn::read(&subject.blob, COLUMNS.len(), column_number(column)?);
+        if texts.intern() < 2 {
+            return Err(format!("{column} has one value only").into());
+        }
+        group.throughput(Throughput::Elements(subject.rows as u64));
+        group.bench_function(format!("intern/{bench}"), |bencher| {
+            bencher.iter(|| black_box(&texts).intern());
+        });
+    }
     Ok(())
 }
 
