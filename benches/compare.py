@@ -5,12 +5,12 @@
 | part | measures |
 |---|---|
 | compare | `costlake convert` beside the scripts of contenders.py: the same files, the same work |
-| growth | N times the rows (10 by default): time and memory, by default and with a small --memory-limit |
+| growth | N times the rows (10 by default), as N months and as one large month: time and memory |
 | pull | `costlake run` against `costlake simulate`, beside `convert` of the same bytes |
 | smoke | all of these on few rows, once: whether they work, not how fast; no goals are shown |
 
 Run it with the interpreter that has duckdb and polars. Files are generated below target/bench/data, in random row
-order, and kept: two metrics of one month, four blobs each. CPU seconds, wall time and peak memory are those that the
+order, and kept: two metrics of one month, four blobs each. Those of growth, some 9 GB, are removed. CPU seconds, wall time and peak memory are those that the
 operating system counts for a process. The report is target/bench/report.md. Time decides nothing but what the report
 says; sums that differ, rows that are missing and programs that fail end it with an error.
 """
@@ -39,7 +39,7 @@ LAKE = WORK / "lake"
 DEFINITION = ROOT / "pipelines" / "rollups" / "department_month.toml"
 BLOBS = 4
 MONTH = "2025-05"
-SHAPE = ["--months", "1", "--first-month", MONTH, "--blobs", str(BLOBS), "--row-order", "random"]
+SHAPE = ["--first-month", MONTH, "--blobs", str(BLOBS), "--row-order", "random"]
 SMALL_MEMORY = "192MB"
 SMOKE_ROWS = 20_000
 
@@ -141,13 +141,13 @@ def costlake_totals() -> dict:
 # Data
 
 
-def data(program: str, rows: int) -> Path:
+def data(program: str, rows: int, months: int = 1) -> Path:
     """Cost files with about so many rows over both metrics; made anew if the generator has changed."""
-    folder, stamp = DATA / f"rows-{rows}", probe(program)
+    folder, stamp = DATA / f"rows-{rows}-months-{months}", probe(program)
     stamp_file = folder / "generator.stamp"
     if not stamp_file.exists() or stamp_file.read_text() != stamp:
         shutil.rmtree(folder, ignore_errors=True)
-        generate(program, rows, folder)
+        generate(program, rows, months, folder)
         stamp_file.write_text(stamp)
     return folder
 
@@ -156,15 +156,16 @@ def probe(program: str) -> str:
     """The digest of a few rows: another generator, other rows."""
     folder = DATA / "probe"
     shutil.rmtree(folder, ignore_errors=True)
-    generate(program, 1_000, folder)
+    generate(program, 1_000, 1, folder)
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.csv")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def generate(program: str, rows: int, folder: Path) -> None:
-    command = [program, "simulate", "generate", "--rows", str(rows // 2), "--out", folder, *SHAPE]
+def generate(program: str, rows: int, months: int, folder: Path) -> None:
+    size = ["--rows", str(rows // 2), "--months", str(months)]
+    command = [program, "simulate", "generate", "--out", folder, *size, *SHAPE]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -236,34 +237,44 @@ def compare_goals(best: dict) -> list:
 
 
 def growth(options) -> tuple:
-    """The large files are measured once, for they even out by themselves, and removed afterwards."""
+    """N months are N times the same. A month of N times the rows is more: it has more resources, too."""
     lines = ["## Growth", "", f"| rows | CSV MiB {COLUMNS} rows per CPU s |", "|---" * 9 + "|"]
     goals = []
-    large_rows = options.rows * options.growth
-    for name, limit in [("default", []), (f"{SMALL_MEMORY} limit", ["--memory-limit", SMALL_MEMORY])]:
-        found = []
-        for wanted, rounds in [(options.rows, options.rounds), (large_rows, 1)]:
-            files = data(options.program, wanted)
-            rows, mebibytes = csv_facts(files)
-            measured = Rounds()
-            measured.all = [measure(convert(options.program, files, *limit)) for _ in range(rounds)]
-            best = measured.best()
-            found.append((rows, best))
-            lines.append(f"| {rows:,} | {mebibytes:,.0f} {best.row(name)} {rows / best.cpu:,.0f} |")
-        goals += growth_goals(name, *found)
-    if options.growth > 1:
-        shutil.rmtree(DATA / f"rows-{large_rows}")
+    large, times = options.rows * options.growth, options.growth
+    small_memory = ["--memory-limit", SMALL_MEMORY]
+    free = grown(options, ("one month", options.rows, 1, []), options.rounds, lines)
+    limited = grown(options, (f"one month, {SMALL_MEMORY}", options.rows, 1, small_memory), options.rounds, lines)
+    cases = [
+        (free, (f"{times} months", large, times, [])),
+        (free, (f"a month {times} times as large", large, 1, [])),
+        (limited, (f"a month {times} times as large, {SMALL_MEMORY}", large, 1, small_memory)),
+    ]
+    for start, case in cases:
+        goals += growth_goals(case[0], start, grown(options, case, 1, lines))
+        if case is not cases[1][1]:
+            shutil.rmtree(DATA / f"rows-{large}-months-{case[2]}")
     return lines, goals
 
 
+def grown(options, case: tuple, rounds: int, lines: list) -> tuple:
+    """Measures a case and appends its line. Large files are measured once: they even out by themselves."""
+    name, wanted, months, limit = case
+    files = data(options.program, wanted, months)
+    rows, mebibytes = csv_facts(files)
+    measured = Rounds()
+    measured.all = [measure(convert(options.program, files, *limit)) for _ in range(rounds)]
+    best = measured.best()
+    lines.append(f"| {rows:,} | {mebibytes:,.0f} {best.row(name)} {rows / best.cpu:,.0f} |")
+    return rows, best
+
+
 def growth_goals(name: str, small: tuple, large: tuple) -> list:
-    scale = large[0] / small[0]
-    what = f"of {scale:.1f} x the rows / 1 x"
-    (one, other) = (small[1], large[1])
+    (rows, one), (more_rows, other) = small, large
+    scale = more_rows / rows
     return [
-        goal(f"{name}: peak {what}", other.peak / one.peak, MOST_GROWTH),
-        goal(f"{name}: CPU seconds per row {what}", other.cpu / one.cpu / scale, MOST_GROWTH),
-        goal(f"{name}: wall time per row {what}", other.wall / one.wall / scale, MOST_GROWTH),
+        goal(f"{name}: peak, by that of one month", other.peak / one.peak, MOST_GROWTH),
+        goal(f"{name}: CPU seconds per row, by those of one month", other.cpu / one.cpu / scale, MOST_GROWTH),
+        goal(f"{name}: wall time per row, by that of one month", other.wall / one.wall / scale, MOST_GROWTH),
     ]
 
 
@@ -301,8 +312,8 @@ class Simulator:
     def __init__(self, program: str, rows_per_month: int):
         self.env_file = WORK / "simulator.env"
         self.env_file.unlink(missing_ok=True)
-        command = [program, "simulate", "--rows-per-month", str(rows_per_month), "--closed", "--prerender",
-                   "--env-file", self.env_file, *SHAPE]
+        command = [program, "simulate", "--rows-per-month", str(rows_per_month), "--months", "1", "--closed",
+                   "--prerender", "--env-file", self.env_file, *SHAPE]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
     def __enter__(self) -> "Simulator":

@@ -1,6 +1,10 @@
 //! Inner parts, opened for fuzz targets and benches. No promise of stability.
 
 #[expect(dead_code, reason = "of a dictionary, only what gives a text its code is measured")]
+#[expect(
+    clippy::duplicate_mod,
+    reason = "so the decoder need not open it to the rest of the crate"
+)]
 #[path = "decode/dictionary.rs"]
 mod dictionary;
 
