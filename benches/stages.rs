@@ -1,5 +1,5 @@
 //! The stages of a conversion, one by one, on one core: 32 MiB of amortized cost rows as the simulator makes
-//! them (57 columns, 860 bytes a row, high-cardinality resource ids, tags, AdditionalInfo) in random order.
+//! them (57 columns, 890 bytes a row, high-cardinality resource ids, tags, AdditionalInfo) in random order.
 //!
 //! | bench | measures |
 //! |---|---|
