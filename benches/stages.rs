@@ -11,8 +11,9 @@
 //! | intern/resource_id, intern/charge_type | texts of a column to dictionary codes, many and few of them |
 //! | decimal | texts of quantity, price and cost to exact decimals |
 //!
-//! Throughput is in bytes of the source, so that the stages add up; that of `intern` and `decimal` in values. Compare with a saved baseline: `cargo bench --features internals --bench stages -- --save-baseline before`,
-//! then `-- --baseline before`. What cannot be prepared ends the program with an error.
+//! Throughput is in bytes of the source, so that the stages add up; that of `intern` and `decimal` in values.
+//! What cannot be prepared ends the program with an error. Compare with a saved baseline:
+//! `cargo bench --features internals --bench stages -- --save-baseline before`, then `-- --baseline before`.
 
 use std::error::Error;
 use std::hint::black_box;

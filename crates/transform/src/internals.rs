@@ -100,7 +100,7 @@ impl TextColumn {
         contents
     }
 
-    /// Gives every text its code, as the decoder does, and returns how many codes there are.
+    /// Gives every text its code in a dictionary, and returns how many codes there are.
     pub fn intern(&self) -> usize {
         let (mut dictionary, mut last, mut start) = (Dictionary::default(), None, 0);
         for &end in &self.ends {
