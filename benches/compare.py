@@ -49,7 +49,7 @@ MOST_PEAK_MIB = 256
 MOST_GROWTH = 1.10
 MOST_PULL_RATIO = 1.3
 
-COLUMNS = "| | CPU s | wall s | peak MiB | Parquet MiB | cores busy |"
+COLUMNS = "| | CPU s | wall s | peak MiB | Parquet MiB | cores busy | by others |"
 
 
 # Measuring
@@ -63,36 +63,48 @@ class Measured:
     wall: float
     peak: float
     parquet: float
+    others: float
 
     def row(self, name: str) -> str:
         return (f"| {name} | {self.cpu:.2f} | {self.wall:.2f} | {self.peak:.0f} | {self.parquet:.1f} "
-                f"| {self.cpu / self.wall:.2f} |")
+                f"| {self.cpu / self.wall:.2f} | {self.others:.2f} |")
 
 
 def measure(command: list, environment: dict | None = None) -> Measured:
     """Runs a command that makes the lake anew."""
     shutil.rmtree(LAKE, ignore_errors=True)
     with open(WORK / "stderr.log", "wb") as log:
-        started = time.monotonic()
+        started, busy = time.monotonic(), busy_seconds()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - started
+        wall, busy = time.monotonic() - started, busy_seconds() - busy
     if status != 0:
         raise SystemExit(f"{' '.join(map(str, command))}\n{(WORK / 'stderr.log').read_text()}")
     parquet = sum(path.stat().st_size for path in LAKE.rglob("*.parquet"))
-    return Measured(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024, parquet / 2**20)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Measured(cpu, wall, usage.ru_maxrss / 1024, parquet / 2**20, max(busy - cpu, 0) / wall)
+
+
+def busy_seconds() -> float:
+    """CPU seconds of all processes since the machine started; 0 on systems that do not count them so."""
+    path = Path("/proc/stat")
+    if not path.exists():
+        return 0
+    user, nice, system, _idle, _waiting, interrupts, soft, stolen = map(int, path.read_text().split()[1:9])
+    return (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
 
 
 class Rounds:
-    """The measurements of a contender."""
+    """The measurements of a contender, one for each round."""
 
     def __init__(self):
         self.all: list = []
 
     def best(self) -> Measured:
-        """The fewest CPU seconds and the shortest wall time, but the highest peak."""
+        """The fewest CPU seconds and the shortest wall time, but the highest peak and the most disturbance."""
         cpu, wall = (min(getattr(one, what) for one in self.all) for what in ["cpu", "wall"])
-        return Measured(cpu, wall, max(one.peak for one in self.all), self.all[-1].parquet)
+        peak, others = (max(getattr(one, what) for one in self.all) for what in ["peak", "others"])
+        return Measured(cpu, wall, peak, self.all[-1].parquet, others)
 
     def spread(self) -> float:
         """How far the slowest lies above the fastest, in percent of CPU seconds."""
@@ -196,7 +208,7 @@ def compare(options) -> tuple:
     lines = [
         "## The main job beside DuckDB and Polars", "",
         f"{rows:,} rows in {2 * BLOBS} blobs, {mebibytes:,.0f} MiB of CSV; best of {options.rounds}, alternating.", "",
-        f"{COLUMNS} CPU ratio | wall ratio | spread % |", "|---" * 9 + "|",
+        f"{COLUMNS} CPU ratio | wall ratio | spread % |", "|---" * 10 + "|",
     ]
     for name, contender in rounds.items():
         best = contender.best()
@@ -238,7 +250,7 @@ def compare_goals(best: dict) -> list:
 
 def growth(options) -> tuple:
     """N months are N times the same. A month of N times the rows is more: it has more resources, too."""
-    lines = ["## Growth", "", f"| rows | CSV MiB {COLUMNS} rows per CPU s |", "|---" * 9 + "|"]
+    lines = ["## Growth", "", f"| rows | CSV MiB {COLUMNS} rows per CPU s |", "|---" * 10 + "|"]
     goals = []
     large, times = options.rows * options.growth, options.growth
     small_memory = ["--memory-limit", SMALL_MEMORY]
@@ -300,7 +312,7 @@ def pull(options) -> tuple:
         f"{rows:,} rows, {mebibytes:,.0f} MiB over HTTP from blobs that the simulator holds in memory; reports are "
         f"complete at once, so that nothing waits for a poll. Sending took {statistics.median(serving):.2f} CPU seconds "
         "of the simulator, on the same cores.", "",
-        COLUMNS, "|---" * 6 + "|", *(each.best().row(name) for name, each in rounds.items()),
+        COLUMNS, "|---" * 7 + "|", *(each.best().row(name) for name, each in rounds.items()),
     ]
     ratio = rounds["run"].best().wall / rounds["convert"].best().wall
     return lines, [goal("wall time of run / convert", ratio, MOST_PULL_RATIO)]
@@ -366,8 +378,9 @@ def head(program: str) -> list:
         f"{datetime.date.today()}; {model}, {os.cpu_count()} cores, {int(memory) / 2**20:.0f} GiB, "
         f"{platform.system()} {platform.release()}; {', '.join(versions)}, Python {platform.python_version()}.", "",
         "Of several rounds the fewest CPU seconds, the shortest wall time and the highest peak are shown. Cores busy are "
-        "CPU seconds by wall time, ratios how many times what costlake takes, the spread how far the slowest round lies "
-        "above the fastest.", "",
+        "CPU seconds by wall time, by others how many cores other processes took meanwhile: more than a little, and wall "
+        "times are worth nothing. Ratios are how many times what costlake takes, the spread is how far the slowest round "
+        "lies above the fastest.", "",
     ]
 
 
