@@ -5,8 +5,9 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 CARGO ?= cargo
-# Rows of the comparison, over both metrics.
+# Rows of the comparison over both metrics, and how often each contender runs.
 BENCH_ROWS ?= 1000000
+BENCH_ROUNDS ?= 3
 # What to fuzz, and how long.
 FUZZ_TARGET ?= blob
 FUZZ_SECONDS ?= 3600
@@ -53,8 +54,8 @@ fmt-check: ## Check that the Rust code is formatted
 
 .PHONY: lint
 lint: ## Run clippy over everything; a warning is an error
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked -p costlake-transform --no-default-features --features fuzzing -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --features internals -- -D warnings
+	$(CARGO) clippy --locked -p costlake-transform --no-default-features --features internals -- -D warnings
 
 .PHONY: test
 test: .venv ## Run all tests, Python's readers among them; needs Rust and Python, nothing else
@@ -73,9 +74,15 @@ fuzz: ## Fuzz FUZZ_TARGET=split, number or blob for FUZZ_SECONDS=3600; needs `ca
 		-dict=fuzz/words.dict -max_len=4096 -max_total_time=$(FUZZ_SECONDS)
 
 .PHONY: bench
-bench: release .venv ## Measure the stages, and the main job against DuckDB and Polars; prints tables
-	$(CARGO) bench --locked --bench stages
-	.venv/bin/python benches/compare.py target/release/costlake $(BENCH_ROWS)
+bench: release .venv ## Measure the stages, the main job beside DuckDB and Polars, growth and pull; needs 12 GB of disk
+	$(CARGO) bench --locked --features internals --bench stages
+	.venv/bin/python benches/compare.py target/release/costlake compare growth pull \
+		--rows $(BENCH_ROWS) --rounds $(BENCH_ROUNDS)
+
+.PHONY: bench-smoke
+bench-smoke: build .venv ## Run all that `bench` runs, once and on few rows, with the build of the tests
+	$(CARGO) test --locked --features internals --bench stages
+	.venv/bin/python benches/compare.py $(costlake) smoke
 
 .PHONY: ci
 ci: ## Run what CI runs

@@ -239,6 +239,12 @@ pub(crate) struct SimulateArgs {
     /// Usage rows of a whole month.
     #[arg(long, default_value_t = 6000)]
     pub rows_per_month: u64,
+    /// Leaves no month open: all are whole, as `generate` writes them.
+    #[arg(long)]
+    pub closed: bool,
+    /// Renders all months before answering and keeps them in memory, to measure what downloads them.
+    #[arg(long)]
+    pub prerender: bool,
     #[command(flatten)]
     pub enrollment: EnrollmentArgs,
 }
@@ -258,6 +264,19 @@ pub(crate) struct EnrollmentArgs {
     /// The billing currency.
     #[arg(long, default_value = "EUR")]
     pub currency: String,
+    /// How the rows of a file follow each other: day by day, or shuffled.
+    #[arg(long, value_enum, default_value_t)]
+    pub row_order: RowOrder,
+}
+
+/// How the rows of a simulated file follow each other.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum RowOrder {
+    /// Day by day; within a day, resource by resource.
+    #[default]
+    Source,
+    /// Shuffled, by the seed; the rows are the same.
+    Random,
 }
 
 /// What else the simulator does.

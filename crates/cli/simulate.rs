@@ -9,7 +9,7 @@ use costlake_sim::generator::{self, EnrollmentConfig, GenerateConfig, Month};
 use costlake_sim::server::{Server, ServerConfig};
 use indicatif::{HumanBytes, HumanCount};
 
-use crate::args::{EnrollmentArgs, SimulateArgs, SimulateCommand};
+use crate::args::{EnrollmentArgs, RowOrder, SimulateArgs, SimulateCommand};
 use crate::error::Error;
 use crate::lifecycle;
 use crate::output;
@@ -58,11 +58,14 @@ async fn serve(args: &SimulateArgs, progress: &Progress) -> Result<(), Error> {
             "the simulator has no real security: listen on 127.0.0.1",
         ));
     }
+    let enrollment = enrollment_config(&args.enrollment)?;
     let config = ServerConfig {
         enrollment: EnrollmentConfig {
             rows_per_month: args.rows_per_month,
-            ..enrollment_config(&args.enrollment)?
+            open_month: enrollment.open_month.filter(|_| !args.closed),
+            ..enrollment
         },
+        prerender: args.prerender,
         port: args.listen.port(),
         polls_before_completion: args.polls,
         retry_after_seconds: args.retry_after,
@@ -113,6 +116,10 @@ fn enrollment_config(args: &EnrollmentArgs) -> Result<EnrollmentConfig, Error> {
         first_month,
         month_count: args.months,
         open_month: Some(first_month.plus(args.months - 1)),
+        row_order: match args.row_order {
+            RowOrder::Source => generator::RowOrder::Source,
+            RowOrder::Random => generator::RowOrder::Random,
+        },
         ..EnrollmentConfig::default()
     })
 }

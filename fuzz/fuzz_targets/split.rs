@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use costlake_transform::fuzzing::{SplitText, split};
+use costlake_transform::internals::{SplitText, split};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -42,7 +42,7 @@ fn check_against_csv(text: &[u8], found: &SplitText, field_count: usize) {
         csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
     let expected: Vec<csv::ByteRecord> = reader.byte_records().map(Result::unwrap).collect();
     let is_odd = |(record, other): (&_, &csv::ByteRecord)| {
-        let record: &costlake_transform::fuzzing::SplitRecord = record;
+        let record: &costlake_transform::internals::SplitRecord = record;
         record.fields.is_none() && other.len() == field_count
     };
     let has_mark = text.starts_with(b"\xef\xbb\xbf");

@@ -1,7 +1,9 @@
 //! Generated files: bytes, layout, manifest.
 
-use crate::reading::read_blob;
-use costlake_sim::generator::{COLUMNS, GenerateConfig, GeneratedFile, Metric, generate_files};
+use crate::reading::{read_blob, sorted};
+use costlake_sim::generator::{
+    COLUMNS, GenerateConfig, GeneratedFile, Metric, RowOrder, generate_files,
+};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +28,30 @@ fn the_bytes_depend_on_the_seed_and_not_on_the_threads() {
     assert_eq!(one.len(), 18);
     assert!(one == two);
     assert!(one != other);
+}
+
+#[test]
+fn in_random_order_files_have_the_same_rows_and_the_manifest_the_same_counts() {
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let shuffled = |folder: &Path, threads: usize| {
+        let mut config = GenerateConfig::new(folder, 3_000);
+        config.threads = Some(threads);
+        config.enrollment.row_order = RowOrder::Random;
+        generate_files(&config, |_| {}).unwrap()
+    };
+    let source = generate(folders[0].path(), 1, 1);
+    let random = shuffled(folders[1].path(), 1);
+    let again = contents(&shuffled(folders[2].path(), 2));
+    assert!(contents(&random) == again, "the order depends on the seed and not on the threads");
+    for (one, other) in source.iter().zip(&random) {
+        assert_eq!((one.rows, one.bytes), (other.rows, other.bytes));
+        let (one, other) =
+            (read_blob(&fs::read(&one.path).unwrap()), read_blob(&fs::read(&other.path).unwrap()));
+        assert_ne!(one, other);
+        assert_eq!(sorted(one), sorted(other));
+    }
+    let manifest = |folder: &Path| fs::read(folder.join("actual/202506/manifest.json")).unwrap();
+    assert_eq!(manifest(folders[0].path()), manifest(folders[1].path()));
 }
 
 #[test]

@@ -49,6 +49,15 @@ async fn a_report_goes_from_request_to_rows() {
 }
 
 #[tokio::test]
+async fn blobs_rendered_beforehand_are_the_same() {
+    let azure = Azure::start(ServerConfig { prerender: true, ..quick() }).await;
+    let expected = Enrollment::new(quick().enrollment);
+    let selection = Selection::month(Metric::AmortizedCost, Month::new(2025, 5).unwrap());
+    assert!(azure.rows(ENROLLMENT, &may()).await == read_report(&expected, &selection));
+    azure.server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn polling_works_in_both_spellings_and_needs_the_whole_location() {
     let azure = Azure::start(ServerConfig { polls_before_completion: 0, ..quick() }).await;
     let location = location(&azure.submit(ENROLLMENT, &may()).await);

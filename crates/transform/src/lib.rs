@@ -13,9 +13,9 @@ pub mod blob;
 mod csv;
 mod decode;
 pub mod error;
-#[cfg(feature = "fuzzing")]
-pub mod fuzzing;
 pub mod header;
+#[cfg(feature = "internals")]
+pub mod internals;
 #[cfg(feature = "rollup")]
 mod polars_bridge;
 #[cfg(feature = "rollup")]

@@ -24,6 +24,18 @@ pub struct EnrollmentConfig {
     pub open_month: Option<Month>,
     /// A closed month that is restated from revision 1 on; `None` in an orderly world.
     pub restate_closed: Option<Month>,
+    /// How the rows of a blob follow each other.
+    pub row_order: RowOrder,
+}
+
+/// How the rows of a blob follow each other. The rows are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RowOrder {
+    /// Day by day; within a day, resource by resource.
+    #[default]
+    Source,
+    /// Shuffled, by the seed.
+    Random,
 }
 
 /// Days of the open month that revision 0 shows.
@@ -44,6 +56,7 @@ impl Default for EnrollmentConfig {
             rows_per_month: 6_000,
             open_month: Some(first_month.plus(2)),
             restate_closed: None,
+            row_order: RowOrder::default(),
         }
     }
 }

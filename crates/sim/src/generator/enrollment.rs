@@ -9,7 +9,7 @@ use super::organization::{Organization, UNASSIGNED};
 use super::random::{Random, to_index};
 use super::report::{Filter, Metric};
 use super::resources::{Line, invent_lines};
-use super::row::{Charge, Spelling};
+use super::row::{Charge, Spelling, Template};
 use chrono::{Datelike, NaiveDate};
 
 /// One enrollment with everything that is constant about it; the rows are made on demand.
@@ -79,17 +79,24 @@ impl<'a> DayPage<'a> {
         }
     }
 
-    /// Appends purchases, commitment usage and other rows of which there are few; returns their number.
-    pub(super) fn write_specials(&self, out: &mut Vec<u8>) -> u64 {
-        let mut rows = 0;
+    /// Appends purchases, commitment usage and other rows of which there are few, and where each of them ends.
+    pub(super) fn write_specials(&self, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
+        self.visit_specials(|template, department, charge| {
+            template.write(department, &self.text, Spelling::Created, charge, out);
+            ends.push(out.len());
+        });
+    }
+
+    /// Calls `visit` with the constant text, the department's name and the charge of each of these rows.
+    fn visit_specials(&self, mut visit: impl FnMut(&Template, &[u8], &Charge)) {
         for commitment in &self.enrollment.commitments {
-            rows += self.write_booking(commitment, out);
+            self.visit_booking(commitment, &mut visit);
             if commitment.is_active(self.day) {
-                rows += self.write_covered(commitment, out);
-                rows += self.write_unused(commitment, out);
+                self.visit_covered(commitment, &mut visit);
+                self.visit_unused(commitment, &mut visit);
             }
         }
-        rows + self.write_extras(out)
+        self.visit_extras(visit);
     }
 
     /// Appends a usage row of the day; returns whether there is one in this report.
@@ -111,55 +118,56 @@ impl<'a> DayPage<'a> {
         true
     }
 
-    fn write_booking(&self, commitment: &Commitment, out: &mut Vec<u8>) -> u64 {
+    fn visit_booking(
+        &self,
+        commitment: &Commitment,
+        mut visit: impl FnMut(&Template, &[u8], &Charge),
+    ) {
         if self.metric == Metric::AmortizedCost || !self.filter.admits_enrollment_rows() {
-            return 0;
+            return;
         }
-        let Some(booking) = commitment.booking(self.day) else {
-            return 0;
-        };
-        let department = &self.departments[booking.department];
-        booking.template.write(department, &self.text, Spelling::Created, &booking.charge, out);
-        1
+        if let Some(booking) = commitment.booking(self.day) {
+            visit(&booking.template, &self.departments[booking.department], &booking.charge);
+        }
     }
 
-    fn write_covered(&self, commitment: &Commitment, out: &mut Vec<u8>) -> u64 {
+    fn visit_covered(
+        &self,
+        commitment: &Commitment,
+        mut visit: impl FnMut(&Template, &[u8], &Charge),
+    ) {
         let organization = &self.enrollment.organization;
-        let mut rows = 0;
         commitment.covered_usage(self.enrollment.config.seed, self.day, |covered, charge| {
             if self.filter.admits(organization, covered.subscription) {
                 let department =
                     &self.departments[organization.department_of(covered.subscription)];
                 let charge = if self.metric == Metric::ActualCost { charge.free() } else { charge };
-                covered.template.write(department, &self.text, Spelling::Created, &charge, out);
-                rows += 1;
+                visit(&covered.template, department, &charge);
             }
         });
-        rows
     }
 
-    fn write_unused(&self, commitment: &Commitment, out: &mut Vec<u8>) -> u64 {
+    fn visit_unused(
+        &self,
+        commitment: &Commitment,
+        mut visit: impl FnMut(&Template, &[u8], &Charge),
+    ) {
         if self.metric == Metric::ActualCost || !self.filter.admits_enrollment_rows() {
-            return 0;
+            return;
         }
-        let Some((template, charge)) = commitment.unused(self.enrollment.config.seed, self.day)
-        else {
-            return 0;
-        };
-        template.write(UNASSIGNED.as_bytes(), &self.text, Spelling::Created, &charge, out);
-        1
+        if let Some((template, charge)) = commitment.unused(self.enrollment.config.seed, self.day) {
+            visit(template, UNASSIGNED.as_bytes(), &charge);
+        }
     }
 
-    fn write_extras(&self, out: &mut Vec<u8>) -> u64 {
+    fn visit_extras(&self, mut visit: impl FnMut(&Template, &[u8], &Charge)) {
         if !self.filter.admits_enrollment_rows() {
-            return 0;
+            return;
         }
-        let extras = extras(&self.enrollment.config, &self.enrollment.organization, self.day);
-        for extra in &extras {
+        for extra in extras(&self.enrollment.config, &self.enrollment.organization, self.day) {
             let department = extra.department.map_or(&[][..], |number| &self.departments[number]);
-            extra.template.write(department, &self.text, Spelling::Created, &extra.charge, out);
+            visit(&extra.template, department, &extra.charge);
         }
-        extras.len() as u64
     }
 
     fn is_present(&self, number: u64) -> bool {

@@ -1,12 +1,15 @@
 //! Reports: which rows a request selects, how they are cut into blobs, and the writing of a blob.
 
 use super::calendar::Month;
+use super::config::RowOrder;
 use super::enrollment::{DayPage, Enrollment};
 use super::organization::Organization;
+use super::permutation::Permutation;
 use super::random::to_index;
 use super::row::file_head;
 use chrono::{Datelike, NaiveDate};
 use std::ops::Range;
+use std::rc::Rc;
 
 /// Which of the two views of cost a report shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,8 +79,8 @@ impl Selection {
     }
 }
 
-/// One blob of a report: which rows it holds.
-#[derive(Clone, Debug)]
+/// One blob of a report: which rows it holds. Equal plans of one enrollment give equal bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BlobPlan {
     metric: Metric,
     filter: Filter,
@@ -95,7 +98,7 @@ pub struct BlobSize {
 }
 
 /// A stretch of the usage rows of a day; the first one of a day also holds its other rows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Slice {
     day: NaiveDate,
     numbers: Range<u64>,
@@ -136,13 +139,11 @@ impl Enrollment {
         mut sink: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<BlobSize, E> {
         let mut size = BlobSize::default();
-        let mut buffer = file_head();
-        for slice in &plan.slices {
-            size.rows += self.write_slice(plan, slice, &mut buffer);
-            size.bytes += buffer.len() as u64;
-            sink(&buffer)?;
-            buffer.clear();
-        }
+        self.write_pieces(plan, |rows, bytes| {
+            size.rows += rows;
+            size.bytes += bytes.len() as u64;
+            sink(bytes)
+        })?;
         Ok(size)
     }
 
@@ -158,16 +159,60 @@ impl Enrollment {
         }
     }
 
-    fn write_slice(&self, plan: &BlobPlan, slice: &Slice, out: &mut Vec<u8>) -> u64 {
-        let page = DayPage::new(self, plan.metric, plan.filter, slice.day, plan.revision);
-        let mut rows = 0;
-        if slice.numbers.start == 0 {
-            rows += page.write_specials(out);
+    /// Calls `sink` with pieces of whole rows, and how many rows each has; the first one begins with the header.
+    fn write_pieces<E>(
+        &self,
+        plan: &BlobPlan,
+        sink: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.config().row_order {
+            RowOrder::Source => self.write_in_source_order(plan, sink),
+            RowOrder::Random => self.write_in_random_order(plan, sink),
         }
-        for number in slice.numbers.clone() {
-            rows += u64::from(page.write_usage(number, out));
+    }
+
+    fn write_in_source_order<E>(
+        &self,
+        plan: &BlobPlan,
+        mut sink: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut buffer = file_head();
+        for slice in &plan.slices {
+            let page = self.page(plan, slice.day);
+            let mut ends = Vec::new();
+            if slice.numbers.start == 0 {
+                page.write_specials(&mut buffer, &mut ends);
+            }
+            let usage = slice.numbers.clone();
+            let written = usage.filter(|number| page.write_usage(*number, &mut buffer)).count();
+            sink((ends.len() + written) as u64, &buffer)?;
+            buffer.clear();
         }
-        rows
+        Ok(())
+    }
+
+    /// The usage rows are rendered where they come to stand, each alone. The others, some 3 % of the bytes, are rendered
+    /// before and held.
+    fn write_in_random_order<E>(
+        &self,
+        plan: &BlobPlan,
+        mut sink: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let rows = ShuffledRows::new(self, plan);
+        let (mut buffer, mut in_buffer) = (file_head(), 0);
+        for number in rows.order.iter() {
+            in_buffer += u64::from(rows.write(number, &mut buffer));
+            if in_buffer == ROWS_PER_SLICE {
+                sink(in_buffer, &buffer)?;
+                buffer.clear();
+                in_buffer = 0;
+            }
+        }
+        sink(in_buffer, &buffer)
+    }
+
+    fn page(&self, plan: &BlobPlan, day: NaiveDate) -> DayPage<'_> {
+        DayPage::new(self, plan.metric, plan.filter, day, plan.revision)
     }
 
     fn slices(&self, selection: &Selection) -> Vec<Slice> {
@@ -194,8 +239,63 @@ impl Enrollment {
     }
 }
 
+/// The rows of a blob by number, in whatever order: first the special ones, then usage.
+struct ShuffledRows<'a> {
+    /// The special rows, and where each of them ends.
+    specials: Vec<u8>,
+    ends: Vec<usize>,
+    /// The usage rows, slice by slice, with the number that the first row of each has here.
+    stretches: Vec<(u64, Range<u64>, Rc<DayPage<'a>>)>,
+    order: Permutation,
+}
+
+impl<'a> ShuffledRows<'a> {
+    fn new(enrollment: &'a Enrollment, plan: &BlobPlan) -> Self {
+        let (mut specials, mut ends) = (Vec::new(), Vec::new());
+        let mut stretches: Vec<(u64, Range<u64>, Rc<DayPage<'a>>)> = Vec::new();
+        let (mut usage_rows, mut last_day) = (0, None);
+        for slice in &plan.slices {
+            let page = match stretches.last().filter(|_| last_day == Some(slice.day)) {
+                Some((_, _, page)) => Rc::clone(page),
+                None => Rc::new(enrollment.page(plan, slice.day)),
+            };
+            last_day = Some(slice.day);
+            if slice.numbers.start == 0 {
+                page.write_specials(&mut specials, &mut ends);
+            }
+            stretches.push((usage_rows, slice.numbers.clone(), page));
+            usage_rows += slice.numbers.end - slice.numbers.start;
+        }
+        let seed = enrollment.config().seed;
+        let order = Permutation::new(ends.len() as u64 + usage_rows, seed, &plan.place());
+        Self { specials, ends, stretches, order }
+    }
+
+    /// Appends a row; returns whether there is one of this number in this report.
+    fn write(&self, number: u64, out: &mut Vec<u8>) -> bool {
+        let Some(usage) = number.checked_sub(self.ends.len() as u64) else {
+            let at = to_index(number);
+            let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+            out.extend_from_slice(&self.specials[start..self.ends[at]]);
+            return true;
+        };
+        let stretch = self.stretches.partition_point(|(first, ..)| *first <= usage) - 1;
+        let (first, numbers, page) = &self.stretches[stretch];
+        page.write_usage(numbers.start + (usage - first), out)
+    }
+}
+
+impl BlobPlan {
+    /// Where its random order comes from: two blobs have different ones.
+    fn place(&self) -> [u64; 4] {
+        let first = self.slices.first();
+        let day = first.map_or(0, |slice| u64::from(slice.day.num_days_from_ce().unsigned_abs()));
+        [13, self.metric as u64, day, first.map_or(0, |slice| slice.numbers.start)]
+    }
+}
+
 /// A scope with its ids looked up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Filter {
     Enrollment,
     Department(usize),

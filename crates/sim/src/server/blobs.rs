@@ -1,16 +1,18 @@
 //! The storage that holds the blobs of reports: signed links, ranges, conditional reads.
 //!
 //! A blob is rendered when its report completes and kept while there is room; afterwards it is rendered again, with the
-//! same bytes.
+//! same bytes. Those of whole months can be rendered before anybody asks: then the server does nothing but send, which
+//! is what a measurement of its client needs.
 
 use super::dispatch::Call;
 use super::faults::Action;
 use super::replies::{storage_error, typed_reply, with_header};
 use super::state::{Simulator, azure_time, lock};
-use crate::generator::BlobPlan;
+use crate::generator::{BlobPlan, Metric, Selection};
 use axum::response::Response;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -33,6 +35,8 @@ pub(super) struct Link {
 #[derive(Default)]
 pub(super) struct BlobStore {
     plans: HashMap<String, BlobPlan>,
+    /// Rendered at the start, and never forgotten.
+    prerendered: HashMap<BlobPlan, Blob>,
     rendered: VecDeque<(String, Blob)>,
     rendered_bytes: usize,
 }
@@ -41,6 +45,30 @@ pub(super) struct BlobStore {
 struct Blob {
     content: Bytes,
     etag: String,
+}
+
+/// Renders the blobs of every month, both metrics, whole enrollment, in its first state.
+pub(super) async fn prerender(simulator: &Arc<Simulator>) {
+    let (enrollment, config) = (simulator.enrollment.clone(), &simulator.config);
+    let (revision, blobs) = (config.revision, config.blobs_per_report);
+    let render = move || -> HashMap<BlobPlan, Blob> {
+        let plans: Vec<BlobPlan> = [Metric::ActualCost, Metric::AmortizedCost]
+            .into_iter()
+            .flat_map(|metric| {
+                enrollment.config().months().into_iter().map(move |month| (metric, month))
+            })
+            .map(|(metric, month)| Selection { revision, ..Selection::month(metric, month) })
+            .flat_map(|selection| enrollment.plan(&selection, blobs))
+            .collect();
+        let blob = |plan: BlobPlan| {
+            let blob = Blob::new(enrollment.render_blob(&plan));
+            (plan, blob)
+        };
+        plans.into_par_iter().map(blob).collect()
+    };
+    // Rendering does not fail; were it to panic, the blobs are rendered when they are asked for.
+    let rendered = tokio::task::spawn_blocking(render).await.unwrap_or_default();
+    lock(&simulator.blobs).prerendered = rendered;
 }
 
 /// Stores a blob of a report and returns its link.
@@ -136,7 +164,7 @@ fn link_signature(simulator: &Simulator, path: &str, expiry: &str) -> String {
 
 /// Returns a blob from the cache, or renders it on a thread that may block.
 async fn fetch(simulator: &Arc<Simulator>, path: &str, plan: BlobPlan) -> Blob {
-    if let Some(blob) = lock(&simulator.blobs).cached(path) {
+    if let Some(blob) = lock(&simulator.blobs).cached(path, &plan) {
         return blob;
     }
     let enrollment = simulator.enrollment.clone();
@@ -157,8 +185,9 @@ impl Blob {
 }
 
 impl BlobStore {
-    fn cached(&self, path: &str) -> Option<Blob> {
-        self.rendered.iter().find(|(name, _)| name == path).map(|(_, blob)| blob.clone())
+    fn cached(&self, path: &str, plan: &BlobPlan) -> Option<Blob> {
+        let newest = || self.rendered.iter().find(|(name, _)| name == path).map(|(_, blob)| blob);
+        self.prerendered.get(plan).or_else(newest).cloned()
     }
 
     fn keep(&mut self, path: &str, blob: Blob) {

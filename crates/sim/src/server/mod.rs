@@ -46,6 +46,8 @@ pub struct ServerConfig {
     pub retry_after_seconds: u32,
     /// Blobs per report, if it has rows for so many.
     pub blobs_per_report: usize,
+    /// Whether the blobs of whole months are rendered before the server answers, and stay in memory.
+    pub prerender: bool,
     /// How long links stay valid after the poll that handed them out; `None` means a year.
     pub link_lifetime: Option<Duration>,
     /// Whether a later poll of a complete report hands out fresh links.
@@ -106,6 +108,7 @@ impl Default for ServerConfig {
             polls_before_completion: 2,
             retry_after_seconds: 1,
             blobs_per_report: 3,
+            prerender: false,
             link_lifetime: Some(Duration::from_secs(3600)),
             link_renewal: LinkRenewal::EachPoll,
             token_lifetime: Duration::from_secs(3599),
@@ -152,6 +155,9 @@ impl Server {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let simulator = Arc::new(Simulator::new(config, format!("http://{address}")));
+        if simulator.config.prerender {
+            blobs::prerender(&simulator).await;
+        }
         let until = simulator.clone();
         let app = dispatch::router(simulator.clone());
         let serve =
