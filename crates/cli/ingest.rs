@@ -25,7 +25,7 @@ use costlake_sink::{
 use costlake_transform::blob::DEFAULT_CHUNK_BYTES;
 use costlake_transform::header::Binding;
 use costlake_transform::rollup::{Partial, Rollup};
-use costlake_transform::{BlobOptions, BlobReader, BlobSummary, Chunk, quarantine_batch};
+use costlake_transform::{BlobOptions, BlobReader, BlobSummary, Buffers, Chunk, quarantine_batch};
 use futures::stream::{FuturesOrdered, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
@@ -45,6 +45,7 @@ pub(crate) struct Engine {
     quarantine: Arc<RowGroupEncoder>,
     definitions: Vec<Arc<Definition>>,
     limits: Limits,
+    buffers: Buffers,
     progress: Arc<Progress>,
 }
 
@@ -136,7 +137,7 @@ const MEMORY_PER_CHUNK: u64 = 3 * DEFAULT_CHUNK_BYTES as u64;
 /// Chunks beside those in flight: one being cut, one waiting.
 const CHUNKS_BESIDE: u64 = 2;
 /// Bytes read at once.
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 256 << 10;
 
 impl Engine {
     /// An engine with as many threads as are asked for, that keeps to the memory limit as well as its
@@ -173,6 +174,7 @@ impl Engine {
             quarantine: Arc::new(RowGroupEncoder::new(quarantine_schema())?),
             definitions,
             limits: work.limits(),
+            buffers: Buffers::default(),
             progress,
         })
     }
@@ -201,7 +203,8 @@ impl Engine {
         let bar = self.progress.report(&name, report.stored_bytes);
         let blob_count = report.blobs.len();
         let (cuts_sender, mut cuts) = mpsc::channel(1);
-        tokio::task::spawn_blocking(move || cut_blobs(report, &cuts_sender));
+        let buffers = self.buffers.clone();
+        tokio::task::spawn_blocking(move || cut_blobs(report, &buffers, &cuts_sender));
 
         let mut staging = Staging {
             publication,
@@ -295,9 +298,9 @@ struct BlobEnd {
 }
 
 /// Reads blob after blob and cuts them into chunks, until done or nobody listens.
-fn cut_blobs(report: Report, cuts: &mpsc::Sender<Result<Cut, Error>>) {
+fn cut_blobs(report: Report, buffers: &Buffers, cuts: &mpsc::Sender<Result<Cut, Error>>) {
     for (ordinal, blob) in report.blobs.into_iter().enumerate() {
-        let result = cut_blob(ordinal, blob, report.metric, report.currency.clone(), cuts);
+        let result = cut_blob(ordinal, blob, report.metric, report.currency.clone(), buffers, cuts);
         match result {
             Ok(()) => {}
             Err(error) => {
@@ -313,31 +316,35 @@ fn cut_blob(
     blob: Blob,
     metric: Metric,
     currency: Option<String>,
+    buffers: &Buffers,
     cuts: &mpsc::Sender<Result<Cut, Error>>,
 ) -> Result<(), Error> {
     let file: Arc<str> = Arc::from(blob.name.as_str());
     let refused = |source| Error::Refused { file: file.to_string(), source };
     let OpenBlob { text: mut source, notes } = (blob.open)()?;
-    let mut reader = BlobReader::new(BlobOptions {
+    let options = BlobOptions {
         ordinal: i32::try_from(ordinal).unwrap_or(i32::MAX),
         metric,
         currency,
         chunk_bytes: DEFAULT_CHUNK_BYTES,
-    });
+    };
+    let mut reader = BlobReader::with_buffers(options, buffers);
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; READ_BYTES];
     let send = |chunk: Chunk| {
         let cut = Cut::Chunk { file: Arc::clone(&file), chunk };
         cuts.blocking_send(Ok(cut)).map_err(|_| Error::Interrupted)
     };
     loop {
-        let length = source.read(&mut buffer).map_err(|error| read_error(&file, error))?;
+        // No more at once than stays in the cache until it is digested.
+        let room = reader.room();
+        let most = room.len().min(READ_BYTES);
+        let length = source.read(&mut room[..most]).map_err(|error| read_error(&file, error))?;
         if length == 0 {
             break;
         }
-        hasher.update(&buffer[..length]);
-        let mut input = &buffer[..length];
-        while let Some(chunk) = reader.feed(&mut input).map_err(refused)? {
+        hasher.update(&room[..length]);
+        reader.advance(length);
+        while let Some(chunk) = reader.next_chunk().map_err(refused)? {
             send(chunk)?;
         }
     }

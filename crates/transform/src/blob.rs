@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use costlake_model::Metric;
 
+use crate::buffers::{Buffers, Text};
 use crate::csv;
 use crate::decode::DateFormats;
 use crate::error::{Error, printable};
@@ -45,7 +46,7 @@ pub struct BlobOptions {
 #[derive(Debug)]
 pub struct BlobReader {
     options: BlobOptions,
-    buffer: Vec<u8>,
+    buffer: Text,
     /// Where the buffer starts within the blob.
     offset: u64,
     /// How many bytes the buffer is to hold before it is looked at: some for the header, then a chunk,
@@ -93,7 +94,7 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub struct Chunk {
     pub(crate) plan: Arc<Plan>,
-    pub(crate) text: Vec<u8>,
+    pub(crate) text: Text,
     /// Where the text starts within the blob.
     pub(crate) byte_offset: u64,
     /// How many records come before it.
@@ -104,9 +105,15 @@ pub struct Chunk {
 impl BlobReader {
     /// A reader at the start of a blob.
     pub fn new(options: BlobOptions) -> Self {
+        Self::with_buffers(options, &Buffers::default())
+    }
+
+    /// A reader at the start of a blob, whose chunks take their memory from `buffers` and give it back
+    /// when they are dropped.
+    pub fn with_buffers(options: BlobOptions, buffers: &Buffers) -> Self {
         Self {
+            buffer: buffers.take(options.chunk_bytes),
             options,
-            buffer: Vec::new(),
             offset: 0,
             target: HEADER_STEP_BYTES,
             binding: None,
@@ -128,23 +135,45 @@ impl BlobReader {
     /// Whatever refuses the file whole.
     pub fn feed(&mut self, input: &mut &[u8]) -> Result<Option<Chunk>, Error> {
         loop {
-            while self.binding.is_some() && self.buffer.len() >= self.target {
-                if let Some(chunk) = self.cut()? {
-                    return Ok(Some(chunk));
-                }
+            if let Some(chunk) = self.next_chunk()? {
+                return Ok(Some(chunk));
             }
             if input.is_empty() {
                 return Ok(None);
             }
-            let room = self.target.saturating_sub(self.buffer.len());
-            let (taken, rest) = input.split_at(room.min(input.len()));
-            self.buffer.extend_from_slice(taken);
-            self.summary.bytes += taken.len() as u64;
+            let room = self.room();
+            let (taken, rest) = input.split_at(room.len().min(input.len()));
+            room[..taken.len()].copy_from_slice(taken);
+            self.advance(taken.len());
             *input = rest;
-            if self.binding.is_none() && self.buffer.len() >= self.target {
+        }
+    }
+
+    /// Room for bytes that come next, at least one, unless a chunk is full. A source reads into it,
+    /// which spares the copy that [`Self::feed`] makes.
+    pub fn room(&mut self) -> &mut [u8] {
+        self.buffer.room(self.target)
+    }
+
+    /// Takes the first bytes of the room. Call [`Self::next_chunk`] then.
+    pub fn advance(&mut self, bytes: usize) {
+        self.buffer.advance(bytes);
+        self.summary.bytes += bytes as u64;
+    }
+
+    /// Returns a chunk if one is full; `None` if more bytes are needed.
+    ///
+    /// # Errors
+    /// Whatever refuses the file whole.
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk>, Error> {
+        while self.buffer.len() >= self.target {
+            if self.binding.is_none() {
                 self.take_header(false)?;
+            } else if let Some(chunk) = self.cut()? {
+                return Ok(Some(chunk));
             }
         }
+        Ok(None)
     }
 
     /// Ends the blob: the chunks that are left, as a rule one or none, and what the blob was.
@@ -166,12 +195,13 @@ impl BlobReader {
                 byte_offset: self.offset + bounds.end as u64,
             });
         }
-        let text = mem::take(&mut self.buffer);
         if bounds.records > 0 {
+            let nothing = self.buffer.split_off(self.buffer.len(), 0);
+            let text = mem::replace(&mut self.buffer, nothing);
             chunks.push(self.chunk(text, bounds)?);
         } else {
             self.summary.blank_lines += bounds.blank_lines;
-            self.summary.tail_bytes = text.len() as u64;
+            self.summary.tail_bytes = self.buffer.len() as u64;
         }
         self.summary.binding = self.binding;
         Ok((chunks, self.summary))
@@ -192,14 +222,12 @@ impl BlobReader {
             return Ok(None);
         }
         self.target = self.options.chunk_bytes;
-        let mut rest = Vec::with_capacity(self.target);
-        rest.extend_from_slice(&self.buffer[bounds.end..]);
-        self.buffer.truncate(bounds.end);
+        let rest = self.buffer.split_off(bounds.end, self.target);
         let text = mem::replace(&mut self.buffer, rest);
         self.chunk(text, bounds).map(Some)
     }
 
-    fn chunk(&mut self, text: Vec<u8>, bounds: csv::Bounds) -> Result<Chunk, Error> {
+    fn chunk(&mut self, text: Text, bounds: csv::Bounds) -> Result<Chunk, Error> {
         let chunk = Chunk {
             plan: self.plan(&text)?,
             byte_offset: self.offset,
@@ -255,7 +283,7 @@ impl BlobReader {
     }
 
     fn drop_front(&mut self, bytes: usize) {
-        self.buffer.drain(..bytes);
+        self.buffer.drop_front(bytes);
         self.offset += bytes as u64;
     }
 }

@@ -1,15 +1,7 @@
 //! Inner parts, opened for fuzz targets and benches. No promise of stability.
 
-#[expect(dead_code, reason = "of a dictionary, only what gives a text its code is measured")]
-#[expect(
-    clippy::duplicate_mod,
-    reason = "so the decoder need not open it to the rest of the crate"
-)]
-#[path = "decode/dictionary.rs"]
-mod dictionary;
-
 use crate::csv::{self, FieldTable, MalformedRecord, RecordReader};
-use dictionary::Dictionary;
+use crate::decode::Dictionary;
 
 /// A record as the splitter sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

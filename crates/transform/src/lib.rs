@@ -10,6 +10,7 @@
 //! where it likes; the result is the same.
 
 pub mod blob;
+mod buffers;
 mod csv;
 mod decode;
 pub mod error;
@@ -22,5 +23,6 @@ mod polars_bridge;
 pub mod rollup;
 
 pub use blob::{BlobOptions, BlobReader, BlobSummary, Chunk};
+pub use buffers::Buffers;
 pub use decode::{DecodedChunk, QuarantinedRow, Rule, quarantine_batch};
 pub use error::Error;

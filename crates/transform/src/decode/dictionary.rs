@@ -11,10 +11,10 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 /// The code of no value.
-pub(super) const NULL: i32 = -1;
+pub(crate) const NULL: i32 = -1;
 
 #[derive(Debug)]
-pub(super) struct Dictionary {
+pub(crate) struct Dictionary {
     codes: HashTable<Entry>,
     values: Vec<u8>,
     /// Where each value ends; the first entry is 0.
@@ -42,14 +42,14 @@ impl Default for Dictionary {
 impl Dictionary {
     /// Returns the code of a text, a new one if it is new.
     #[inline]
-    pub(super) fn code_of(&mut self, text: &[u8]) -> i32 {
+    pub(crate) fn code_of(&mut self, text: &[u8]) -> i32 {
         let hash = self.hash(text);
         self.find(text, hash).unwrap_or_else(|| self.insert(text, hash))
     }
 
     /// Returns the hash of a text, for [`Self::find`] and [`Self::insert`].
     #[inline]
-    pub(super) fn hash(&self, text: &[u8]) -> u64 {
+    pub(crate) fn hash(&self, text: &[u8]) -> u64 {
         let mut state = self.hasher.build_hasher();
         state.write(text);
         state.finish()
@@ -57,7 +57,7 @@ impl Dictionary {
 
     /// Returns the code of a text that is known.
     #[inline]
-    pub(super) fn find(&self, text: &[u8], hash: u64) -> Option<i32> {
+    pub(crate) fn find(&self, text: &[u8], hash: u64) -> Option<i32> {
         let is_same = |entry: &Entry| {
             entry.hash == hash && value_of(&self.values, &self.offsets, entry.code) == text
         };
@@ -65,7 +65,7 @@ impl Dictionary {
     }
 
     /// Adds a text that is not known. Offsets are 32-bit: beyond that, [`Self::finish`] fails.
-    pub(super) fn insert(&mut self, text: &[u8], hash: u64) -> i32 {
+    pub(crate) fn insert(&mut self, text: &[u8], hash: u64) -> i32 {
         let code = i32::try_from(self.offsets.len() - 1).unwrap_or(NULL);
         self.values.extend_from_slice(text);
         self.offsets.push(i32::try_from(self.values.len()).unwrap_or(i32::MAX));
@@ -74,12 +74,12 @@ impl Dictionary {
     }
 
     /// Returns the text of a code; that of [`NULL`] is empty.
-    pub(super) fn value(&self, code: i32) -> &str {
+    pub(crate) fn value(&self, code: i32) -> &str {
         std::str::from_utf8(value_of(&self.values, &self.offsets, code)).unwrap_or_default()
     }
 
     /// Ends the dictionary: an array of the codes, with its values.
-    pub(super) fn finish(&mut self, codes: Vec<i32>) -> Result<ArrayRef, ArrowError> {
+    pub(crate) fn finish(&mut self, codes: Vec<i32>) -> Result<ArrayRef, ArrowError> {
         if i32::try_from(self.values.len()).is_err() {
             let message = "the texts of one column take more than 2 GiB in one chunk";
             return Err(ArrowError::ComputeError(message.to_owned()));
@@ -102,12 +102,12 @@ fn of_values(values: StringArray, mut codes: Vec<i32>) -> Result<ArrayRef, Arrow
 }
 
 /// An array in which every row has the same text.
-pub(super) fn constant(text: &str, rows: usize) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn constant(text: &str, rows: usize) -> Result<ArrayRef, ArrowError> {
     of_values(StringArray::from(vec![text]), vec![0; rows])
 }
 
 /// An array of codes into given names.
-pub(super) fn of_names<'a>(
+pub(crate) fn of_names<'a>(
     names: impl Iterator<Item = &'a str>,
     codes: Int32Array,
 ) -> Result<ArrayRef, ArrowError> {

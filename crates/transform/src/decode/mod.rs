@@ -30,7 +30,11 @@ use crate::error::Error;
 use crate::header::BoundColumn;
 
 pub(crate) use dates::DateFormats;
-use dictionary::{Dictionary, NULL};
+#[cfg(feature = "internals")]
+pub(crate) use dictionary::Dictionary;
+#[cfg(not(feature = "internals"))]
+use dictionary::Dictionary;
+use dictionary::NULL;
 use numbers::DecimalColumn;
 use quarantine::{Fault, Place};
 pub use quarantine::{QuarantinedRow, Rule, quarantine_batch};
