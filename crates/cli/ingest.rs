@@ -497,7 +497,11 @@ impl Growing {
                 None => encoding.begin(batch.schema_ref())?,
             };
             encoding.append(&mut group, &batch)?;
-            if group.is_full() { encoding.close(group).map(Grown::Full) } else { Ok(Grown::Open(group)) }
+            if group.is_full() {
+                encoding.close(group).map(Grown::Full)
+            } else {
+                Ok(Grown::Open(group))
+            }
         });
         match grown.await? {
             Grown::Open(group) => self.group = Some(group),

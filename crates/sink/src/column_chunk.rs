@@ -210,7 +210,7 @@ impl<V: Value> ColumnChunkWriter<V> {
             bytes = self.dictionary_page(body, values, compressor)?;
         }
         let dictionary_bytes = bytes.len();
-        bytes.extend_from_slice(self.out.inner());
+        bytes.append(&mut self.out.into_inner()?);
         let bytes = Bytes::from(bytes.into_boxed_slice());
         let null_count = number(self.nulls)?;
         let mut encodings = EncodingMask::new_from_encodings([Encoding::RLE].iter());

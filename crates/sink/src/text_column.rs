@@ -98,7 +98,9 @@ impl TextColumn {
             let nulls = nulls.as_ref().map(|nulls| nulls.slice(start, rows));
             let keys = &keys[start..start + rows];
             match self.pages {
-                Pages::Codes => self.append_codes(keys, values, nulls.as_ref(), &mut scratch.keys)?,
+                Pages::Codes => {
+                    self.append_codes(keys, values, nulls.as_ref(), &mut scratch.keys)?
+                }
                 Pages::Plain => self.append_plain(keys, values, nulls.as_ref(), scratch)?,
             }
             if self.page.levels.rows() == PAGE_ROWS {
@@ -131,7 +133,8 @@ impl TextColumn {
             return Ok(());
         }
         table.begin_page();
-        let mut rows = Rows { values, table, dictionary: &mut self.dictionary, page: &mut self.page };
+        let mut rows =
+            Rows { values, table, dictionary: &mut self.dictionary, page: &mut self.page };
         match nulls {
             Some(nulls) => nulls.valid_indices().try_for_each(|row| rows.push(keys[row])),
             None => rows.push_all(keys),
@@ -207,7 +210,9 @@ impl TextColumn {
             rows: page.levels.rows(),
             nulls: page.levels.nulls(),
             bounds: match page.bounds {
-                Some((min, max)) => Some((self.dictionary.owned(min)?, self.dictionary.owned(max)?)),
+                Some((min, max)) => {
+                    Some((self.dictionary.owned(min)?, self.dictionary.owned(max)?))
+                }
                 None => None,
             },
             value_bytes: Some(page.value_bytes),
