@@ -41,7 +41,7 @@ impl Default for WriteOptions {
             zstd_level: 1,
             dictionary_bytes: 16 * 1024 * 1024,
             row_group_rows: 200_000,
-            row_group_bytes: 64 * 1024 * 1024,
+            row_group_bytes: 32 * 1024 * 1024,
         }
     }
 }
@@ -89,7 +89,7 @@ enum Column {
     Text(TextColumn),
     Decimals(DecimalColumn),
     /// By parquet's own writer.
-    Other(ArrowColumnWriter),
+    Other(Box<ArrowColumnWriter>),
     Closed(Chunk),
     /// After an error.
     Failed,
@@ -139,7 +139,7 @@ impl RowGroupEncoder {
             } else {
                 let missing = || ParquetError::General(format!("no writer for {}", field.name()));
                 let writer = writers.next().ok_or_else(missing).map_err(Error::Encode)?;
-                Ok(Column::Other(writer))
+                Ok(Column::Other(Box::new(writer)))
             }
         };
         let columns = self.schema.fields().iter().enumerate().map(column);
@@ -411,6 +411,8 @@ fn writer_properties(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::{Decimal128Array, DictionaryArray};
+    use arrow::datatypes::Int32Type;
     use costlake_model::columns::{line_item_schema, quarantine_schema};
 
     fn shared_between_threads<T: Send + Sync>(_: &T) {}
@@ -421,6 +423,83 @@ mod tests {
         shared_between_threads(&encoder);
         let group = encoder.encode(&RecordBatch::new_empty(line_item_schema())).unwrap();
         assert_eq!(std::thread::spawn(move || group.rows()).join().unwrap(), 0);
+    }
+
+    #[test]
+    fn how_rows_come_in_batches_does_not_show() {
+        let batch = some_rows(50_000);
+        let whole = written(&batch, &[50_000]);
+        assert_eq!(written(&batch, &[1, 19_999, 7, 20_000, 9_993]), whole);
+        assert_eq!(written(&batch, &[21_000, 0, 29_000]), whole);
+    }
+
+    #[test]
+    fn a_row_group_is_full_by_rows_or_by_bytes() {
+        let batch = some_rows(1000);
+        let is_full = |row_group_rows, row_group_bytes| {
+            let options =
+                WriteOptions { row_group_rows, row_group_bytes, ..WriteOptions::default() };
+            let encoder = RowGroupEncoder::with_options(batch.schema(), options).unwrap();
+            let (mut group, mut scratch) = (encoder.begin().unwrap(), encoder.scratch().unwrap());
+            run(group.append_jobs(&batch).unwrap(), &mut scratch);
+            assert_eq!(group.rows(), 1000);
+            group.is_full()
+        };
+        assert!(!is_full(1001, usize::MAX));
+        assert!(is_full(1000, usize::MAX));
+        assert!(is_full(1001, 100));
+    }
+
+    #[test]
+    fn jobs_that_were_not_run_are_missed() {
+        let batch = some_rows(10);
+        let encoder = RowGroupEncoder::new(batch.schema()).unwrap();
+        let mut group = encoder.begin().unwrap();
+        drop(group.append_jobs(&batch).unwrap());
+        run(group.close_jobs(), &mut encoder.scratch().unwrap());
+        assert!(matches!(group.finish(), Err(Error::Encode(_))));
+    }
+
+    /// Text that repeats, text that stops repeating, prices and costs; some are null.
+    fn some_rows(rows: i32) -> RecordBatch {
+        let present = |row: i32| row % 11 != 3;
+        let text = |row: i32, value: i32| present(row).then(|| format!("value {value}"));
+        let column = |value: fn(i32) -> i32| -> ArrayRef {
+            let rows = (0..rows).map(|row| text(row, value(row))).collect::<Vec<_>>();
+            Arc::new(rows.iter().map(Option::as_deref).collect::<DictionaryArray<Int32Type>>())
+        };
+        let amounts = |value: fn(i32) -> i32| -> ArrayRef {
+            let rows = (0..rows).map(|row| present(row).then(|| i128::from(value(row)) << 70));
+            Arc::new(rows.collect::<Decimal128Array>().with_data_type(decimal_type()))
+        };
+        let late = |row| if row < 30_000 { row % 70 } else { row };
+        let columns = [
+            ("names", column(|row| row * 7919 % 3000)),
+            ("ids", column(late)),
+            ("prices", amounts(|row| row % 90)),
+            ("costs", amounts(late)),
+        ];
+        RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true)))
+            .unwrap()
+    }
+
+    fn written(batch: &RecordBatch, pieces: &[usize]) -> Vec<u8> {
+        let encoder = RowGroupEncoder::new(batch.schema()).unwrap();
+        let (mut group, mut scratch) = (encoder.begin().unwrap(), encoder.scratch().unwrap());
+        let mut start = 0;
+        for rows in pieces {
+            let piece = batch.slice(start, *rows);
+            run(group.append_jobs(&piece).unwrap(), &mut scratch);
+            start += rows;
+        }
+        run(group.close_jobs(), &mut scratch);
+        let mut file = file_writer(&batch.schema(), WriteOptions::default()).unwrap();
+        group.finish().unwrap().append_to(&mut file).unwrap();
+        file.into_inner().unwrap()
+    }
+
+    fn run(jobs: Vec<ColumnJob<'_>>, scratch: &mut Scratch) {
+        jobs.into_iter().for_each(|job| job.run(scratch).unwrap());
     }
 
     #[test]

@@ -14,9 +14,13 @@ const RUN_CODES: usize = 8;
 const HEADER_GROUPS: usize = 63;
 
 /// Returns the bits that the codes of a dictionary of `values` values take. At least one: not every
-/// reader expects none.
+/// reader expects none. Whole bytes from five bits on: rows come in patterns, and zstd finds them only
+/// where they begin at bytes.
 pub(crate) fn code_width(values: usize) -> u32 {
-    (usize::BITS - values.saturating_sub(1).leading_zeros()).max(1)
+    match (usize::BITS - values.saturating_sub(1).leading_zeros()).max(1) {
+        width @ 5..=16 => width.next_multiple_of(8),
+        width => width,
+    }
 }
 
 /// Appends codes that take `width` bits, at most 32.
@@ -322,7 +326,19 @@ mod tests {
 
     #[test]
     fn widths_are_those_of_the_greatest_code() {
-        let widths = [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (65_536, 16), (65_537, 17)];
+        let widths = [
+            (0, 1),
+            (1, 1),
+            (2, 1),
+            (3, 2),
+            (4, 2),
+            (5, 3),
+            (16, 4),
+            (17, 8),
+            (257, 16),
+            (65_536, 16),
+            (65_537, 17),
+        ];
         for (values, width) in widths {
             assert_eq!(code_width(values), width, "{values}");
         }

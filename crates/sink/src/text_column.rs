@@ -421,7 +421,6 @@ fn hash_of(text: &[u8]) -> u64 {
     state.finish()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "half of a hash is one too")]
 fn short_of(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
