@@ -1,8 +1,8 @@
 //! The one bridge between bytes that arrive and the cores that type and encode them.
 //!
 //! ```text
-//! a thread cuts      ─ chunks ─▶   rayon decodes, encodes,   ─ in order ─▶   one task appends
-//! blob after blob                  sums, in parallel                         row groups, ledgers
+//! a thread cuts      ─ chunks ─▶   rayon decodes and sums,   ─ in order ─▶   a row group grows, its columns
+//! blob after blob                  chunks in parallel                        in parallel; appended when full
 //! ```
 //!
 //! Everything between has a bound, so memory depends on the bound and not on the bill. Results are
@@ -11,22 +11,26 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use costlake_model::Metric;
 use costlake_model::aliases::{Naming, by_key};
 use costlake_model::columns::{line_item_schema, quarantine_schema};
 use costlake_model::ledger::Ledger;
 use costlake_model::rollup::Definition;
 use costlake_sink::{
-    BlobAccount, BlobName, BlobRecord, EncodedRowGroup, ObjectWriter, Publication, RowGroupEncoder,
-    Sha256Digest, Source, StagedObject, TableTotals, footer_metadata,
+    BlobAccount, BlobName, BlobRecord, ColumnJob, EncodedRowGroup, ObjectWriter, Publication,
+    RowGroup, RowGroupEncoder, Scratch, Sha256Digest, Source, StagedObject, TableTotals,
+    footer_metadata,
 };
 use costlake_transform::blob::DEFAULT_CHUNK_BYTES;
 use costlake_transform::header::Binding;
 use costlake_transform::rollup::{Partial, Rollup};
 use costlake_transform::{BlobOptions, BlobReader, BlobSummary, Buffers, Chunk, quarantine_batch};
 use futures::stream::{FuturesOrdered, StreamExt};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,8 +45,7 @@ use crate::progress::{Bar, Progress};
 pub(crate) struct Engine {
     pool: rayon::ThreadPool,
     chunks_in_flight: usize,
-    line_items: Arc<RowGroupEncoder>,
-    quarantine: Arc<RowGroupEncoder>,
+    encoding: Arc<Encoding>,
     definitions: Vec<Arc<Definition>>,
     limits: Limits,
     buffers: Buffers,
@@ -170,8 +173,7 @@ impl Engine {
         Ok(Self {
             pool,
             chunks_in_flight: usize::try_from(affordable).unwrap_or(usize::MAX).min(threads + 1),
-            line_items: Arc::new(RowGroupEncoder::new(line_item_schema())?),
-            quarantine: Arc::new(RowGroupEncoder::new(quarantine_schema())?),
+            encoding: Arc::new(Encoding::new(threads)?),
             definitions,
             limits: work.limits(),
             buffers: Buffers::default(),
@@ -208,7 +210,8 @@ impl Engine {
 
         let mut staging = Staging {
             publication,
-            line_items: publication.object_writer(line_item_schema()).await?,
+            engine: self,
+            line_items: Growing::new(publication.object_writer(line_item_schema()).await?),
             quarantine: None,
             ledger: Ledger::default(),
             blob: Ledger::default(),
@@ -257,12 +260,7 @@ impl Engine {
         let (sender, receiver) = oneshot::channel();
         match cut {
             Ok(Cut::Chunk { file, chunk }) => {
-                let work = Work {
-                    line_items: Arc::clone(&self.line_items),
-                    quarantine: Arc::clone(&self.quarantine),
-                    definitions: self.definitions.clone(),
-                    metric,
-                };
+                let work = Work { definitions: self.definitions.clone(), metric };
                 self.pool.spawn(move || {
                     // The receiver is gone only when the whole run is.
                     drop(
@@ -280,6 +278,20 @@ impl Engine {
                 .await
                 .unwrap_or_else(|_| Err(Error::Internal("a worker thread died".to_owned())))
         }
+    }
+}
+
+impl Engine {
+    /// Runs work on the pool, all of whose threads it may use.
+    async fn on_pool<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Encoding) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let encoding = Arc::clone(&self.encoding);
+        // The receiver is gone only when the whole run is.
+        self.pool.spawn(move || drop(sender.send(work(&encoding))));
+        receiver.await.unwrap_or_else(|_| Err(Error::Internal("a worker thread died".to_owned())))
     }
 }
 
@@ -375,8 +387,6 @@ pub(crate) fn read_error(file: &str, error: io::Error) -> Error {
 
 /// What a worker thread needs.
 struct Work {
-    line_items: Arc<RowGroupEncoder>,
-    quarantine: Arc<RowGroupEncoder>,
     definitions: Vec<Arc<Definition>>,
     metric: Metric,
 }
@@ -388,8 +398,8 @@ enum Step {
 }
 
 struct WorkedChunk {
-    line_items: EncodedRowGroup,
-    quarantine: Option<EncodedRowGroup>,
+    line_items: RecordBatch,
+    quarantine: Option<RecordBatch>,
     ledger: Ledger,
     partials: Vec<Partial>,
     facts: RowFacts,
@@ -410,27 +420,119 @@ impl Work {
             .map_err(Error::Rollup)?;
         let quarantine = match decoded.quarantined.as_slice() {
             [] => None,
-            rows => {
-                let batch = quarantine_batch(rows).map_err(|e| Error::Internal(e.to_string()))?;
-                Some(self.quarantine.encode(&batch)?)
-            }
+            rows => Some(quarantine_batch(rows).map_err(|e| Error::Internal(e.to_string()))?),
         };
         Ok(WorkedChunk {
-            line_items: self.line_items.encode(&decoded.batch)?,
+            facts: RowFacts::of_batch(&decoded.batch),
+            line_items: decoded.batch,
             quarantine,
             ledger: decoded.ledger,
             partials,
-            facts: RowFacts::of_batch(&decoded.batch),
             first_fault: decoded.quarantined.first().map(ToString::to_string),
         })
     }
 }
 
+/// What the threads encode with.
+struct Encoding {
+    line_items: RowGroupEncoder,
+    quarantine: RowGroupEncoder,
+    /// One for each thread.
+    scratch: Vec<Mutex<Scratch>>,
+}
+
+impl Encoding {
+    fn new(threads: usize) -> Result<Self, Error> {
+        let line_items = RowGroupEncoder::new(line_item_schema())?;
+        let scratch = (0..threads).map(|_| line_items.scratch().map(Mutex::new));
+        Ok(Self {
+            scratch: scratch.collect::<Result<_, _>>()?,
+            line_items,
+            quarantine: RowGroupEncoder::new(quarantine_schema())?,
+        })
+    }
+
+    fn begin(&self, schema: &Schema) -> Result<RowGroup, Error> {
+        let is_quarantine = *schema == *quarantine_schema();
+        let encoder = if is_quarantine { &self.quarantine } else { &self.line_items };
+        Ok(encoder.begin()?)
+    }
+
+    /// Does the work on the columns of a row group, on all threads of the pool that this runs on.
+    fn run(&self, jobs: Vec<ColumnJob<'_>>) -> Result<(), Error> {
+        jobs.into_par_iter().try_for_each(|job| {
+            let thread = rayon::current_thread_index().unwrap_or(0) % self.scratch.len();
+            // A thread that panicked leaves nothing behind that the next page would see.
+            let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(job.run(&mut scratch)?)
+        })
+    }
+
+    fn append(&self, group: &mut RowGroup, batch: &RecordBatch) -> Result<(), Error> {
+        self.run(group.append_jobs(batch)?)
+    }
+
+    fn close(&self, mut group: RowGroup) -> Result<EncodedRowGroup, Error> {
+        self.run(group.close_jobs())?;
+        Ok(group.finish()?)
+    }
+}
+
+/// An object, and the row group that comes next in it.
+struct Growing {
+    writer: ObjectWriter,
+    group: Option<RowGroup>,
+}
+
+/// A row group before or after its end.
+enum Grown {
+    Open(RowGroup),
+    Full(EncodedRowGroup),
+}
+
+impl Growing {
+    fn new(writer: ObjectWriter) -> Self {
+        Self { writer, group: None }
+    }
+
+    /// Adds the rows of a chunk to the row group, and closes it if it is full.
+    async fn append(&mut self, engine: &Engine, batch: RecordBatch) -> Result<(), Error> {
+        let group = self.group.take();
+        let grown = engine.on_pool(move |encoding| {
+            let mut group = match group {
+                Some(group) => group,
+                None => encoding.begin(batch.schema_ref())?,
+            };
+            encoding.append(&mut group, &batch)?;
+            if group.is_full() {
+                encoding.close(group).map(Grown::Full)
+            } else {
+                Ok(Grown::Open(group))
+            }
+        });
+        match grown.await? {
+            Grown::Open(group) => self.group = Some(group),
+            Grown::Full(group) => self.writer.append(group).await?,
+        }
+        Ok(())
+    }
+
+    /// Closes the last row group.
+    async fn finish(mut self, engine: &Engine) -> Result<ObjectWriter, Error> {
+        if let Some(group) = self.group.take() {
+            let group = engine.on_pool(move |encoding| encoding.close(group)).await?;
+            self.writer.append(group).await?;
+        }
+        Ok(self.writer)
+    }
+}
+
 /// A report on its way into the lake.
 struct Staging<'a> {
+    engine: &'a Engine,
     publication: &'a Publication,
-    line_items: ObjectWriter,
-    quarantine: Option<ObjectWriter>,
+    line_items: Growing,
+    quarantine: Option<Growing>,
     ledger: Ledger,
     /// The account of the blob that is under way.
     blob: Ledger,
@@ -456,13 +558,14 @@ impl Staging<'_> {
 
     async fn take_chunk(&mut self, chunk: WorkedChunk) -> Result<(), Error> {
         self.bar.advance(chunk.ledger.bytes, chunk.ledger.records);
-        self.line_items.append(chunk.line_items).await?;
+        self.line_items.append(self.engine, chunk.line_items).await?;
         if let Some(rows) = chunk.quarantine {
             if self.quarantine.is_none() {
-                self.quarantine = Some(self.publication.object_writer(quarantine_schema()).await?);
+                let writer = self.publication.object_writer(quarantine_schema()).await?;
+                self.quarantine = Some(Growing::new(writer));
             }
-            if let Some(writer) = &mut self.quarantine {
-                writer.append(rows).await?;
+            if let Some(growing) = &mut self.quarantine {
+                growing.append(self.engine, rows).await?;
             }
         }
         self.blob.merge(&chunk.ledger);
@@ -596,9 +699,11 @@ impl Staging<'_> {
         // Whether blobs came from Azure or from disk does not matter: the same bill, the same bytes.
         let source = Source::Files(self.blobs.clone());
         let totals = TableTotals::from(&self.ledger.published);
-        let staged = self.line_items.finish(footer_metadata(&source, &totals)?).await?;
+        let writer = self.line_items.finish(self.engine).await?;
+        let staged = writer.finish(footer_metadata(&source, &totals)?).await?;
         let quarantine = match self.quarantine {
-            Some(writer) => {
+            Some(growing) => {
+                let writer = growing.finish(self.engine).await?;
                 let totals = TableTotals::for_table(&self.ledger.quarantined, &quarantine_schema());
                 Some(writer.finish(footer_metadata(&source, &totals)?).await?)
             }

@@ -5,6 +5,7 @@
 //! groups: varint(groups << 1 | 1)    8 values in `width` bytes each, lowest bits first
 //! ```
 
+use arrow::array::BooleanBufferBuilder;
 use arrow::buffer::NullBuffer;
 
 /// From this length on, equal codes are written as a run, as every writer does.
@@ -13,9 +14,13 @@ const RUN_CODES: usize = 8;
 const HEADER_GROUPS: usize = 63;
 
 /// Returns the bits that the codes of a dictionary of `values` values take. At least one: not every
-/// reader expects none.
+/// reader expects none. Whole bytes from five bits on: rows come in patterns, and zstd finds them only
+/// where they begin at bytes.
 pub(crate) fn code_width(values: usize) -> u32 {
-    (usize::BITS - values.saturating_sub(1).leading_zeros()).max(1)
+    match (usize::BITS - values.saturating_sub(1).leading_zeros()).max(1) {
+        width @ 5..=16 => width.next_multiple_of(8),
+        width => width,
+    }
 }
 
 /// Appends codes that take `width` bits, at most 32.
@@ -34,16 +39,77 @@ pub(crate) fn put_codes(out: &mut Vec<u8>, codes: &[u32], width: u32) {
     }
 }
 
-/// Appends the definition levels of `rows` rows: 1 for a value, 0 for null.
-pub(crate) fn put_levels(out: &mut Vec<u8>, nulls: Option<&NullBuffer>, start: usize, rows: usize) {
-    let nulls = nulls.map(|nulls| nulls.slice(start, rows)).filter(|nulls| nulls.null_count() > 0);
-    match nulls {
-        None => put_run(out, rows, 1, 1),
-        Some(nulls) if nulls.null_count() == rows => put_run(out, rows, 0, 1),
-        Some(nulls) => {
-            let words: Vec<u64> = nulls.inner().bit_chunks().iter_padded().collect();
-            put_bits(out, &words, rows);
+/// The definition levels of rows: 1 for a value, 0 for null. Bits are kept only where both occur.
+#[derive(Debug, Default)]
+pub(crate) struct Levels {
+    rows: usize,
+    nulls: usize,
+    bits: Option<BooleanBufferBuilder>,
+}
+
+impl Levels {
+    /// How many rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many of them are null.
+    pub(crate) fn nulls(&self) -> usize {
+        self.nulls
+    }
+
+    /// Appends so many rows.
+    pub(crate) fn append(&mut self, nulls: Option<&NullBuffer>, rows: usize) {
+        match nulls.map(|nulls| (nulls, nulls.null_count())) {
+            Some((nulls, count)) if count > 0 && count < rows => {
+                self.mixed().append_buffer(nulls.inner());
+                self.rows += rows;
+                self.nulls += count;
+            }
+            Some((_, count)) if count > 0 => self.append_same(rows, false),
+            _ => self.append_same(rows, true),
         }
+    }
+
+    /// Appends rows of which all have a value, or none has.
+    pub(crate) fn append_same(&mut self, rows: usize, are_values: bool) {
+        let was_same = if are_values { self.nulls == 0 } else { self.nulls == self.rows };
+        if self.bits.is_some() || !was_same {
+            self.mixed().append_n(rows, are_values);
+        }
+        self.rows += rows;
+        if !are_values {
+            self.nulls += rows;
+        }
+    }
+
+    /// Whether a row has a value.
+    pub(crate) fn is_value(&self, row: usize) -> bool {
+        self.bits.as_ref().map_or(self.nulls == 0, |bits| bits.get_bit(row))
+    }
+
+    /// Appends the levels, encoded.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        match &self.bits {
+            Some(bits) => {
+                let word = |bytes: &[u8]| {
+                    let mut word = [0; 8];
+                    word[..bytes.len()].copy_from_slice(bytes);
+                    u64::from_le_bytes(word)
+                };
+                let words: Vec<u64> = bits.as_slice().chunks(8).map(word).collect();
+                put_bits(out, &words, self.rows);
+            }
+            None => put_run(out, self.rows, u32::from(self.nulls == 0), 1),
+        }
+    }
+
+    fn mixed(&mut self) -> &mut BooleanBufferBuilder {
+        self.bits.get_or_insert_with(|| {
+            let mut bits = BooleanBufferBuilder::new(self.rows);
+            bits.append_n(self.rows, self.nulls == 0);
+            bits
+        })
     }
 }
 
@@ -226,7 +292,11 @@ mod tests {
             let start = start.index(bits.len());
             for rows in [bits.len() - start, (bits.len() - start).div_ceil(2)] {
                 let mut bytes = Vec::new();
-                put_levels(&mut bytes, Some(&nulls), start, rows);
+                let (first, rest) = (rows / 3, rows - rows / 3);
+                let mut levels = Levels::default();
+                levels.append(Some(&nulls.slice(start, first)), first);
+                levels.append(Some(&nulls.slice(start + first, rest)), rest);
+                levels.put(&mut bytes);
                 let expected: Vec<u32> =
                     bits[start..start + rows].iter().map(|bit| u32::from(*bit)).collect();
                 prop_assert_eq!(decode(&bytes, 1, rows), expected);
@@ -240,7 +310,9 @@ mod tests {
         put_codes(&mut bytes, &vec![5; 40_000], 9);
         assert_eq!(bytes, [0x80, 0xf1, 0x04, 5, 0]);
         bytes.clear();
-        put_levels(&mut bytes, None, 0, 3);
+        let mut levels = Levels::default();
+        levels.append(None, 3);
+        levels.put(&mut bytes);
         assert_eq!(bytes, [6, 1]);
     }
 
@@ -254,7 +326,19 @@ mod tests {
 
     #[test]
     fn widths_are_those_of_the_greatest_code() {
-        let widths = [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (65_536, 16), (65_537, 17)];
+        let widths = [
+            (0, 1),
+            (1, 1),
+            (2, 1),
+            (3, 2),
+            (4, 2),
+            (5, 3),
+            (16, 4),
+            (17, 8),
+            (257, 16),
+            (65_536, 16),
+            (65_537, 17),
+        ];
         for (values, width) in widths {
             assert_eq!(code_width(values), width, "{values}");
         }

@@ -3,7 +3,7 @@
 //! `docs/format.md` is the promise; this crate keeps it. The way of an object:
 //!
 //! ```text
-//! RowGroupEncoder::encode      CPU, on any thread        batch        -> EncodedRowGroup
+//! RowGroup::append_jobs        CPU, on any threads       batches      -> EncodedRowGroup
 //! ObjectWriter::append         async, in order           row groups   -> _costlake/staging/…
 //! ObjectWriter::finish         footer, sync                           -> StagedObject
 //! Publication::audit           read back and compared                 -> AuditedObject
@@ -39,9 +39,10 @@ mod totals;
 mod verify;
 mod wire;
 
+pub use column_chunk::Scratch;
 pub use commit::{CommitRecord, CommittedPartition, OutcomeKind};
 pub use digest::{ParseDigestError, Sha256Digest};
-pub use encode::{EncodedRowGroup, RowGroupEncoder, WriteOptions};
+pub use encode::{ColumnJob, EncodedRowGroup, RowGroup, RowGroupEncoder, WriteOptions};
 pub use error::Error;
 pub use lake::Lake;
 pub use leftovers::DEFAULT_LEFTOVER_AGE;
