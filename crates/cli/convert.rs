@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug};
 use costlake_sink::{Lake, Publication, Source};
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::args::ConvertArgs;
 use crate::config::PipelineFile;
@@ -15,10 +16,13 @@ use crate::facts::RowFacts;
 use crate::ingest::{Blob, Engine, Ingested, Report};
 use crate::inputs::{self, FileReport, Found, InputFile, ReportKind, Skipped};
 use crate::lifecycle::{self, PuttingInPlace};
-use crate::month::Publisher;
+use crate::month::{Prepared, Publisher};
 use crate::output;
 use crate::progress::Progress;
 use crate::result::{MonthResult, RunResult};
+
+/// How many months are audited at the same time: reading back waits for the store.
+const MONTHS_PREPARED: usize = 4;
 
 /// A staged report and the partition that it belongs to.
 struct Placed {
@@ -89,12 +93,16 @@ async fn stage(
     reports: Vec<FileReport>,
     given: &Given,
 ) -> Result<Vec<Placed>, Error> {
-    let mut placed = Vec::new();
-    for files in reports {
-        for metric in metrics_of(&files, given)? {
-            placed.push(stage_report(engine, publication, &files, metric, given).await?);
-        }
+    let mut wanted = Vec::new();
+    for files in &reports {
+        wanted.extend(metrics_of(files, given)?.into_iter().map(|metric| (files, metric)));
     }
+    // One is cut while the one before is finished.
+    let mut placed: Vec<Placed> = stream::iter(wanted)
+        .map(|(files, metric)| stage_report(engine, publication, files, metric, given))
+        .buffered(2)
+        .try_collect()
+        .await?;
     placed.sort_by(|a, b| (&a.scope, a.period).cmp(&(&b.scope, b.period)));
     check_distinct(&placed)?;
     Ok(placed)
@@ -169,7 +177,7 @@ async fn publish(
     publisher: &Publisher<'_>,
     placed: Vec<Placed>,
 ) -> Result<Vec<MonthResult>, Error> {
-    let mut prepared = Vec::new();
+    let mut reports_by_month = Vec::new();
     let mut placed = placed.into_iter().peekable();
     while let Some(first) = placed.next() {
         let (scope, period) = (first.scope, first.period);
@@ -177,8 +185,13 @@ async fn publish(
         while let Some(next) = placed.next_if(|next| next.scope == scope && next.period == period) {
             reports.push(next.ingested);
         }
-        prepared.push(publisher.prepare(period, &scope, reports).await?);
+        reports_by_month.push((period, scope, reports));
     }
+    let prepared: Vec<Prepared> = stream::iter(reports_by_month)
+        .map(async |(period, scope, reports)| publisher.prepare(period, &scope, reports).await)
+        .buffered(MONTHS_PREPARED)
+        .try_collect()
+        .await?;
     let mut months = Vec::new();
     for month in prepared {
         months.push(publisher.put(month).await?);

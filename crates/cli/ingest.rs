@@ -32,7 +32,7 @@ use costlake_transform::{BlobOptions, BlobReader, BlobSummary, Buffers, Chunk, q
 use futures::stream::{FuturesOrdered, StreamExt};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{self, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::args::WorkArgs;
 use crate::config;
@@ -45,6 +45,11 @@ use crate::progress::{Bar, Progress};
 pub(crate) struct Engine {
     pool: rayon::ThreadPool,
     chunks_in_flight: usize,
+    /// One for each chunk that has its text, whatever its report.
+    texts: Arc<Semaphore>,
+    /// Held by the report that is cut: the next one begins while the last chunks of this one are worked
+    /// on and its object is finished.
+    cutting: sync::Mutex<()>,
     encoding: Arc<Encoding>,
     definitions: Vec<Arc<Definition>>,
     limits: Limits,
@@ -139,6 +144,8 @@ pub(crate) struct ReportAccount {
 const MEMORY_PER_CHUNK: u64 = 3 * DEFAULT_CHUNK_BYTES as u64;
 /// Chunks beside those in flight: one being cut, one waiting.
 const CHUNKS_BESIDE: u64 = 2;
+/// Results that wait for the row group.
+const STEPS_WAITING: usize = 2;
 /// Bytes read at once.
 const READ_BYTES: usize = 256 << 10;
 
@@ -170,9 +177,12 @@ impl Engine {
             .panic_handler(|_| {})
             .build()
             .map_err(|error| Error::Internal(error.to_string()))?;
+        let chunks_in_flight = usize::try_from(affordable).unwrap_or(usize::MAX).min(threads + 1);
         Ok(Self {
             pool,
-            chunks_in_flight: usize::try_from(affordable).unwrap_or(usize::MAX).min(threads + 1),
+            chunks_in_flight,
+            texts: Arc::new(Semaphore::new(chunks_in_flight)),
+            cutting: sync::Mutex::new(()),
             encoding: Arc::new(Encoding::new(threads)?),
             definitions,
             limits: work.limits(),
@@ -201,10 +211,11 @@ impl Engine {
         publication: &Publication,
         report: Report,
     ) -> Result<Ingested, Error> {
+        let turn = self.cutting.lock().await;
         let (name, metric, naming) = (report.name.clone(), report.metric, report.naming);
         let bar = self.progress.report(&name, report.stored_bytes);
         let blob_count = report.blobs.len();
-        let (cuts_sender, mut cuts) = mpsc::channel(1);
+        let (cuts_sender, cuts) = mpsc::channel(1);
         let buffers = self.buffers.clone();
         tokio::task::spawn_blocking(move || cut_blobs(report, &buffers, &cuts_sender));
 
@@ -226,24 +237,18 @@ impl Engine {
             first_fault: None,
             bar,
         };
-        let mut working = FuturesOrdered::new();
-        let mut is_cutting = true;
-        while is_cutting || !working.is_empty() {
-            tokio::select! {
-                biased;
-                Some(done) = working.next(), if !working.is_empty() => {
-                    let done: Result<Step, Error> = done;
-                    staging.take(done?).await?;
-                }
-                cut = cuts.recv(), if is_cutting && working.len() < self.chunks_in_flight => {
-                    match cut {
-                        // An error waits for its turn too: the first in the source is the one to tell.
-                        Some(cut) => working.push_back(self.start(metric, cut)),
-                        None => is_cutting = false,
-                    }
-                }
+        let (steps_sender, mut steps) = mpsc::channel(STEPS_WAITING);
+        let working = self.work(metric, cuts, turn, steps_sender);
+        let taking = async {
+            while let Some(step) = steps.recv().await {
+                staging.take(step?).await?;
             }
-        }
+            // Dropped here, it tells the work to end after an error.
+            drop(steps);
+            Ok::<_, Error>(())
+        };
+        let ((), taken) = tokio::join!(working, taking);
+        taken?;
         if staging.blobs.len() != blob_count {
             let read = staging.blobs.len();
             return Err(Error::Internal(format!("{read} of {blob_count} blobs were read")));
@@ -251,23 +256,64 @@ impl Engine {
         staging.finish(&name, metric, self.limits).await
     }
 
+    /// Has the cuts worked on, as many at a time as there is memory for, and sends what they give in
+    /// the order of the source, until all are done or nobody listens.
+    async fn work(
+        &self,
+        metric: Metric,
+        mut cuts: Cuts,
+        turn: sync::MutexGuard<'_, ()>,
+        steps: mpsc::Sender<Result<Step, Error>>,
+    ) {
+        let mut turn = Some(turn);
+        let mut working = FuturesOrdered::new();
+        let mut is_cutting = true;
+        while is_cutting || !working.is_empty() {
+            tokio::select! {
+                biased;
+                Some(done) = working.next(), if !working.is_empty() => {
+                    if steps.send(done).await.is_err() {
+                        return;
+                    }
+                }
+                (cut, text) = self.next_cut(&mut cuts),
+                    if is_cutting && working.len() < self.chunks_in_flight =>
+                {
+                    match cut {
+                        // An error waits for its turn too: the first in the source is the one to tell.
+                        Some(cut) => working.push_back(self.start(metric, cut, text)),
+                        None => {
+                            is_cutting = false;
+                            drop(turn.take());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next cut, with the leave to hold its text.
+    async fn next_cut(&self, cuts: &mut Cuts) -> (Option<Result<Cut, Error>>, Option<Text>) {
+        // The semaphore is never closed.
+        let text = Arc::clone(&self.texts).acquire_owned().await.ok();
+        (cuts.recv().await, text)
+    }
+
     /// Starts the work on a cut; the future is its result.
     fn start(
         &self,
         metric: Metric,
         cut: Result<Cut, Error>,
+        text: Option<Text>,
     ) -> impl Future<Output = Result<Step, Error>> + use<> {
         let (sender, receiver) = oneshot::channel();
         match cut {
             Ok(Cut::Chunk { file, chunk }) => {
                 let work = Work { definitions: self.definitions.clone(), metric };
                 self.pool.spawn(move || {
+                    let worked = work.run(&file, chunk, text);
                     // The receiver is gone only when the whole run is.
-                    drop(
-                        sender.send(
-                            work.run(&file, chunk).map(|worked| Step::Chunk(Box::new(worked))),
-                        ),
-                    );
+                    drop(sender.send(worked.map(|worked| Step::Chunk(Box::new(worked)))));
                 });
             }
             Ok(Cut::End(end)) => drop(sender.send(Ok(Step::End(end)))),
@@ -294,6 +340,11 @@ impl Engine {
         receiver.await.unwrap_or_else(|_| Err(Error::Internal("a worker thread died".to_owned())))
     }
 }
+
+type Cuts = mpsc::Receiver<Result<Cut, Error>>;
+
+/// The leave to hold the text of a chunk.
+type Text = OwnedSemaphorePermit;
 
 /// What the cutting thread gives.
 enum Cut {
@@ -407,11 +458,11 @@ struct WorkedChunk {
 }
 
 impl Work {
-    fn run(&self, file: &str, chunk: Chunk) -> Result<WorkedChunk, Error> {
+    fn run(&self, file: &str, chunk: Chunk, text: Option<Text>) -> Result<WorkedChunk, Error> {
         let decoded =
             chunk.decode().map_err(|source| Error::Refused { file: file.to_owned(), source })?;
         // The text is no longer needed, and as large as all that comes of it.
-        drop(chunk);
+        drop((chunk, text));
         let partials = self
             .definitions
             .iter()

@@ -12,6 +12,7 @@ mod ingest;
 mod inputs;
 mod inspect;
 mod lifecycle;
+mod memory;
 mod month;
 mod output;
 mod parquet_text;
@@ -33,12 +34,8 @@ use output::Show;
 use progress::Progress;
 use result::RunResult;
 
-// The allocator of the C library costs a fifth of the time of a conversion: many threads allocate and
-// free arrays of megabytes.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
+    memory::keep();
     let cli = Cli::parse();
     start_log(&cli.common);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

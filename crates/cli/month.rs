@@ -12,7 +12,7 @@ use costlake_sink::{
     Publication, ReadyObject, Source, TableTotals, footer_metadata,
 };
 use costlake_transform::rollup::{Partial, Rollup};
-use futures::TryStreamExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::contract::{Columns, Contract, History};
 use crate::error::Error;
@@ -84,13 +84,16 @@ impl Publisher<'_> {
         reports: Vec<Ingested>,
     ) -> Result<Prepared, Error> {
         self.check_empty(period, scope, &reports).await?;
-        let mut audited = Vec::new();
-        for report in reports {
-            check_month(&report.account, period, scope)?;
-            check_rollups(&report.account)?;
-            let columns = self.check_columns(&report.account, period, scope).await?;
-            audited.push(self.audit(report, columns).await?);
-        }
+        let mut audited: Vec<Audited> = stream::iter(reports)
+            .map(async |report| {
+                check_month(&report.account, period, scope)?;
+                check_rollups(&report.account)?;
+                let columns = self.check_columns(&report.account, period, scope).await?;
+                self.audit(report, columns).await
+            })
+            .buffered(Metric::ALL.len())
+            .try_collect()
+            .await?;
         let mut rollups = Vec::new();
         for month in self.merge_rollups(period, scope, &mut audited).await? {
             rollups.push(self.ready_rollup(period, scope, month).await?);

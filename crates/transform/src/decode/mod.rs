@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, new_null_array};
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use costlake_model::ChargeClass;
 use costlake_model::charge_class::ChargeFacts;
@@ -349,15 +350,33 @@ impl<'a> Decoder<'a> {
         arrays.insert(added::BLOB, Arc::new(Int32Array::from(vec![self.plan.ordinal; rows])));
         let records = std::mem::take(&mut self.records);
         arrays.insert(added::RECORD, Arc::new(Int64Array::from(records)));
+        let mut absent = AbsentColumns { rows, arrays: Vec::new() };
         let columns = schema
             .fields()
             .iter()
             .map(|field| {
                 let array = arrays.remove(field.name().as_str());
-                array.unwrap_or_else(|| new_null_array(field.data_type(), rows))
+                array.unwrap_or_else(|| absent.of(field.data_type()))
             })
             .collect();
         RecordBatch::try_new(schema, columns)
+    }
+}
+
+/// Columns that a file lacks, of which all of a type are one.
+struct AbsentColumns {
+    rows: usize,
+    arrays: Vec<ArrayRef>,
+}
+
+impl AbsentColumns {
+    fn of(&mut self, data_type: &DataType) -> ArrayRef {
+        let known = self.arrays.iter().find(|array| array.data_type() == data_type);
+        known.cloned().unwrap_or_else(|| {
+            let array = new_null_array(data_type, self.rows);
+            self.arrays.push(Arc::clone(&array));
+            array
+        })
     }
 }
 
