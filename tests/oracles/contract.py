@@ -276,11 +276,11 @@ BOOLEAN = {b"true": "true", b"1": "true", b"false": "false", b"0": "false"}
 
 
 class Fault(Exception):
-    """The rule that a value breaks."""
+    """The rule that a value breaks, and the position of its field where only the reader of it knows."""
 
-    def __init__(self, rule):
+    def __init__(self, rule, field=None):
         super().__init__(rule)
-        self.rule = rule
+        self.rule, self.field = rule, field
 
 
 def number(field):
@@ -338,11 +338,11 @@ def json_object(text):
     return text
 
 
-def utf8(field):
+def utf8(field, at=None):
     try:
         return field.decode()
     except UnicodeDecodeError:
-        raise Fault("encoding") from None
+        raise Fault("encoding", at) from None
 
 
 # --- charge classes ------------------------------------------------------------------------------
@@ -436,25 +436,26 @@ class Typed:
         """The row by column, and its first fault."""
         row, faults = {}, []
 
-        def put(name, read):
+        def put(name, at, read):
             try:
                 row[name] = read()
             except Fault as fault:
                 row[name] = None
-                faults.append((fault.rule, name))
+                faults.append((fault.field if at is None else at, fault.rule, name))
 
         for name, at in self.fields(DATES):
-            put(name, lambda: self.day(name, fields[at].strip(b" ")))
+            put(name, at, lambda: self.day(name, fields[at].strip(b" ")))
         for name, at in self.fields(DECIMALS):
-            put(name, lambda: self.needed(name == "cost", number(fields[at])))
+            put(name, at, lambda: self.needed(name == "cost", number(fields[at])))
         for name, at in self.fields(BOOLEANS):
-            put(name, lambda: self.boolean(fields[at].strip(b" ").lower()))
+            put(name, at, lambda: self.boolean(fields[at].strip(b" ").lower()))
         for name, at in self.fields(TEXTS):
-            put(name, lambda: self.text(name, fields[at]))
+            put(name, at, lambda: self.text(name, fields[at]))
         for name, at in self.fields(["tags"]):
-            put(name, lambda: utf8(fields[at]) or None)
-        put("extra", lambda: self.extra(fields))
-        return row, faults[0] if faults else None
+            put(name, at, lambda: utf8(fields[at]) or None)
+        put("extra", None, lambda: self.extra(fields))
+        leftmost = min(faults, key=lambda fault: fault[0], default=None)
+        return row, leftmost and leftmost[1:]
 
     def day(self, name, content):
         if not content:
@@ -484,7 +485,7 @@ class Typed:
         return utf8(field)
 
     def extra(self, fields):
-        filled = {name: utf8(fields[at]) for at, name in self.header.unknown}
+        filled = {name: utf8(fields[at], at) for at, name in self.header.unknown}
         filled = {name: text for name, text in filled.items() if text}
         return json.dumps(filled, ensure_ascii=False, separators=(",", ":")) if filled else None
 

@@ -37,7 +37,7 @@ pub(crate) use dictionary::Dictionary;
 use dictionary::Dictionary;
 use dictionary::NULL;
 use numbers::DecimalColumn;
-use quarantine::{Fault, Place};
+use quarantine::{Fault, Faults, Place};
 pub use quarantine::{QuarantinedRow, Rule, quarantine_batch};
 use repeating::RepeatingColumns;
 
@@ -98,7 +98,7 @@ struct Decoder<'a> {
     /// The cost of the sound rows by the codes of their currency and of their class.
     currency_costs: CostsByCode,
     class_costs: CostsByCode,
-    faults: Vec<Option<Fault>>,
+    faults: Vec<Faults>,
     quarantined: Vec<QuarantinedRow>,
     malformed_rows: u64,
 }
@@ -130,14 +130,15 @@ impl<'a> Decoder<'a> {
     fn decode_strip(&mut self, table: &FieldTable) -> Result<(), Error> {
         let text = &*self.chunk.text;
         self.faults.clear();
-        self.faults.resize(table.len(), None);
+        self.faults.resize(table.len(), Faults::default());
         self.check_field_lengths(table);
         self.repeating.parse(text, table, &mut self.faults);
         for column in &mut self.decimals {
             column.parse(text, table, &mut self.faults);
         }
         text::check_extra(&self.plan.binding.extra, text, table, &mut self.faults);
-        let kept: Vec<usize> = (0..table.len()).filter(|row| self.faults[*row].is_none()).collect();
+        let kept: Vec<usize> =
+            (0..table.len()).filter(|row| self.faults[*row].is_empty()).collect();
         self.append(&kept, table);
         if kept.len() < table.len() {
             self.quarantine_faulty(table)?;
@@ -151,18 +152,21 @@ impl<'a> Decoder<'a> {
             return;
         }
         let (text, binding) = (&*self.chunk.text, &*self.plan.binding);
-        for (row, fault) in self.faults.iter_mut().enumerate() {
+        for (row, faults) in self.faults.iter_mut().enumerate() {
             if table.record(text, row).len() <= MAX_FIELD_BYTES {
                 continue;
             }
             let length = |field| table.field(text, row, field).len();
             let too_long = (0..binding.field_count).find(|field| length(*field) > MAX_FIELD_BYTES);
-            *fault = too_long.map(|field| Fault {
-                rule: Rule::FieldLength,
-                column: Some(binding.column_of(field)),
-                expected: "at most 8 MiB in a field".into(),
-                found: format!("{} bytes", length(field)),
-            });
+            if let Some(field) = too_long {
+                let fault = Fault {
+                    rule: Rule::FieldLength,
+                    column: Some(binding.column_of(field)),
+                    expected: "at most 8 MiB in a field".into(),
+                    found: format!("{} bytes", length(field)),
+                };
+                faults.add(None, fault);
+            }
         }
     }
 
@@ -204,7 +208,7 @@ impl<'a> Decoder<'a> {
     fn quarantine_faulty(&mut self, table: &FieldTable) -> Result<(), Error> {
         let faults = std::mem::take(&mut self.faults);
         for (row, fault) in faults.iter().enumerate() {
-            let Some(fault) = fault else { continue };
+            let Some(fault) = fault.first() else { continue };
             let record = table.record(&self.chunk.text, row);
             self.check_no_header(record, table.number(row), table.start(row))?;
             self.decimals.iter_mut().for_each(|column| column.quarantine(row));

@@ -10,7 +10,7 @@ use costlake_model::columns::{Presence, SOURCE_COLUMNS};
 use costlake_model::decimal::{ExactDecimal, NumberError, STORED_PRECISION, STORED_SCALE};
 use costlake_model::ledger::{DecimalTally, DecimalTotals};
 
-use super::quarantine::{Fault, Rule};
+use super::quarantine::{Fault, Faults, Rule};
 use super::text;
 use crate::csv::{self, FieldTable};
 use crate::header::BoundColumn;
@@ -22,8 +22,9 @@ pub(super) struct DecimalColumn {
     naming: Naming,
     /// The numbers of the strip; zero where there is none.
     strip: Vec<ExactDecimal>,
-    /// The rows of the strip without a number.
-    absent: Vec<usize>,
+    /// Which rows of the strip have a number, and how many have none.
+    is_there: Vec<bool>,
+    absent: usize,
     values: Vec<i128>,
     /// Whether each value is there; empty as long as all are.
     valid: Vec<bool>,
@@ -41,7 +42,8 @@ impl DecimalColumn {
             is_required: column.presence != Presence::Optional,
             naming,
             strip: Vec::new(),
-            absent: Vec::new(),
+            is_there: Vec::new(),
+            absent: 0,
             values: Vec::new(),
             valid: Vec::new(),
             source: DecimalTally::default(),
@@ -58,23 +60,26 @@ impl DecimalColumn {
         self.name == "cost"
     }
 
-    pub(super) fn parse(&mut self, text: &[u8], table: &FieldTable, faults: &mut [Option<Fault>]) {
+    pub(super) fn parse(&mut self, text: &[u8], table: &FieldTable, faults: &mut [Faults]) {
         self.strip.clear();
-        self.absent.clear();
+        self.is_there.clear();
+        self.absent = 0;
         let mut scratch = Vec::new();
         let spans = table.spans(self.field..=self.field);
-        for ((row, span), fault) in spans.enumerate().zip(faults) {
+        for (span, faults) in spans.zip(faults) {
             let content = csv::content(csv::bytes(text, span), &mut scratch);
             match ExactDecimal::parse(content) {
                 Ok(value) => {
                     self.source.add(value);
                     self.strip.push(value);
+                    self.is_there.push(true);
                 }
                 Err(error) => {
                     self.strip.push(ExactDecimal::default());
-                    self.absent.push(row);
+                    self.is_there.push(false);
+                    self.absent += 1;
                     if let Some(found) = self.fault(error, content) {
-                        fault.get_or_insert(found);
+                        faults.add(Some(self.field), found);
                     }
                 }
             }
@@ -103,23 +108,31 @@ impl DecimalColumn {
     }
 
     pub(super) fn append(&mut self, kept: &[usize]) {
-        for &row in kept {
-            let value = self.strip[row];
-            if self.is_absent(row) {
+        if self.absent == 0 && kept.len() == self.strip.len() {
+            self.strip.iter().for_each(|value| self.published.add(*value));
+            self.values.extend(self.strip.iter().map(|value| value.stored()));
+            if !self.valid.is_empty() {
                 self.valid.resize(self.values.len(), true);
-                self.valid.push(false);
-            } else {
-                self.published.add(value);
-                if !self.valid.is_empty() {
-                    self.valid.push(true);
-                }
             }
-            self.values.push(value.stored());
+            return;
+        }
+        for &row in kept {
+            self.append_row(row);
         }
     }
 
-    fn is_absent(&self, row: usize) -> bool {
-        !self.absent.is_empty() && self.absent.binary_search(&row).is_ok()
+    fn append_row(&mut self, row: usize) {
+        let value = self.strip[row];
+        if self.is_there[row] {
+            self.published.add(value);
+            if !self.valid.is_empty() {
+                self.valid.push(true);
+            }
+        } else {
+            self.valid.resize(self.values.len(), true);
+            self.valid.push(false);
+        }
+        self.values.push(value.stored());
     }
 
     /// Puts a row of the strip on the account of quarantined rows.
@@ -131,7 +144,7 @@ impl DecimalColumn {
 
     /// The number of a row of the strip.
     pub(super) fn exact(&self, row: usize) -> Option<ExactDecimal> {
-        (!self.is_absent(row)).then(|| self.strip[row])
+        self.is_there[row].then(|| self.strip[row])
     }
 
     /// The stored amount of a row of the strip.

@@ -106,13 +106,40 @@ impl fmt::Display for QuarantinedRow {
     }
 }
 
-/// The first fault of a row.
+/// What is wrong with a row.
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
     pub(super) rule: Rule,
     pub(super) column: Option<&'static str>,
     pub(super) expected: Cow<'static, str>,
     pub(super) found: String,
+}
+
+/// The faults of a row: the one that counts is the leftmost, and a fault of its shape comes before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Faults {
+    first: Option<(Option<usize>, Fault)>,
+}
+
+impl Faults {
+    /// Adds a fault of a field, or of the whole row. Of two in one field the one that was added first
+    /// counts.
+    #[cold]
+    pub(super) fn add(&mut self, field: Option<usize>, fault: Fault) {
+        if self.first.as_ref().is_none_or(|(first, _)| field < *first) {
+            self.first = Some((field, fault));
+        }
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// The fault that counts.
+    pub(super) fn first(&self) -> Option<&Fault> {
+        self.first.as_ref().map(|(_, fault)| fault)
+    }
 }
 
 impl Fault {

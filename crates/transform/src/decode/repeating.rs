@@ -22,7 +22,7 @@ use hashbrown::HashMap;
 use super::dates::Dates;
 use super::dictionary::NULL;
 use super::memo::{self, Memo};
-use super::quarantine::{Fault, Rule};
+use super::quarantine::{Fault, Faults, Rule};
 use super::tags::Tags;
 use super::text::{self, Texts};
 use crate::blob::Plan;
@@ -91,7 +91,7 @@ impl RepeatingColumns {
     }
 
     /// Reads the columns of a strip. The rows are appended, those with a fault too.
-    pub(super) fn parse(&mut self, text: &[u8], table: &FieldTable, faults: &mut [Option<Fault>]) {
+    pub(super) fn parse(&mut self, text: &[u8], table: &FieldTable, faults: &mut [Faults]) {
         for group in &mut self.groups {
             group.parse(&mut self.columns[group.columns.clone()], text, table, faults);
         }
@@ -229,13 +229,13 @@ impl Group {
         columns: &mut [Column],
         text: &[u8],
         table: &FieldTable,
-        faults: &mut [Option<Fault>],
+        faults: &mut [Faults],
     ) {
         self.strip.clear();
         let mut scratch = Vec::new();
         let mut changes = 0;
         let mut above: Option<(&[u8], i32)> = None;
-        for ((row, span), fault) in table.spans(self.fields.clone()).enumerate().zip(faults) {
+        for ((row, span), faults) in table.spans(self.fields.clone()).enumerate().zip(faults) {
             let field = csv::bytes(text, span.clone());
             if self.has_runs
                 && let Some((above, code)) = above
@@ -251,8 +251,8 @@ impl Group {
                     above = Some((field, code));
                     self.strip.push(code);
                 }
-                Err(found) => {
-                    fault.get_or_insert(found);
+                Err((field, fault)) => {
+                    faults.add(Some(field), fault);
                     self.strip.push(NULL);
                 }
             }
@@ -269,9 +269,9 @@ impl Group {
         span: Range<u32>,
         field: impl Fn(usize) -> Range<u32>,
         scratch: &mut Vec<u8>,
-    ) -> Result<i32, Fault> {
+    ) -> Result<i32, (usize, Fault)> {
         if let [column] = columns {
-            return column.code_of(text, span, scratch);
+            return column.code_of(text, span, scratch).map_err(|fault| (column.field, fault));
         }
         let hash = memo::hash(text, span.clone());
         let bytes = csv::bytes(text, span);
@@ -285,7 +285,7 @@ impl Group {
                 Err(fault) => {
                     let known = usize::try_from(code).unwrap_or(0);
                     self.members.iter_mut().for_each(|members| members.truncate(known));
-                    return Err(fault);
+                    return Err((column.field, fault));
                 }
             }
         }

@@ -7,7 +7,7 @@ use costlake_model::columns::added;
 use costlake_model::placeholders;
 
 use super::dictionary::{Dictionary, NULL};
-use super::quarantine::{Fault, Rule};
+use super::quarantine::{Fault, Faults, Rule};
 use crate::csv::{self, FieldTable};
 use crate::header::{Binding, ExtraColumn};
 
@@ -118,15 +118,14 @@ pub(super) fn check_extra(
     extra: &[ExtraColumn],
     text: &[u8],
     table: &FieldTable,
-    faults: &mut [Option<Fault>],
+    faults: &mut [Faults],
 ) {
     for column in extra {
-        for (row, fault) in faults.iter_mut().enumerate() {
+        for (row, faults) in faults.iter_mut().enumerate() {
             let field = table.field(text, row, column.field);
             if std::str::from_utf8(field).is_err() {
-                fault.get_or_insert_with(|| {
-                    Fault::new(Rule::Encoding, added::EXTRA, "UTF-8 text", field)
-                });
+                let fault = Fault::new(Rule::Encoding, added::EXTRA, "UTF-8 text", field);
+                faults.add(Some(column.field), fault);
             }
         }
     }
