@@ -140,10 +140,10 @@ pub(crate) struct ReportAccount {
     pub first_fault: Option<String>,
 }
 
-/// Peak bytes per chunk in flight: its text, its typed columns, its pages. Measured: 2.3 x.
-const MEMORY_PER_CHUNK: u64 = 3 * DEFAULT_CHUNK_BYTES as u64;
-/// Chunks beside those in flight: one being cut, one waiting.
-const CHUNKS_BESIDE: u64 = 2;
+/// Peak bytes per chunk in flight: its text, its typed columns, and what waits before and behind it.
+const MEMORY_PER_CHUNK: u64 = 4 * DEFAULT_CHUNK_BYTES as u64;
+/// Peak bytes of all else: the program, the row group in the making, the part that is sent.
+const MEMORY_BESIDE: u64 = 128 << 20;
 /// Results that wait for the row group.
 const STEPS_WAITING: usize = 2;
 /// Bytes read at once.
@@ -161,7 +161,7 @@ impl Engine {
         progress: Arc<Progress>,
     ) -> Result<Self, Error> {
         let memory_limit = config::parse_bytes(&work.memory_limit)?;
-        let affordable = (memory_limit / MEMORY_PER_CHUNK).saturating_sub(CHUNKS_BESIDE / 2);
+        let affordable = memory_limit.saturating_sub(MEMORY_BESIDE) / MEMORY_PER_CHUNK;
         if affordable == 0 {
             return Err(Error::usage(
                 format!("a memory limit of {memory_limit} bytes is too small"),

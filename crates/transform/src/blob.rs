@@ -12,8 +12,9 @@ use crate::decode::DateFormats;
 use crate::error::{Error, printable};
 use crate::header::{Binding, Given};
 
-/// Bytes of a chunk by default. One chunk becomes one row group: about 20,000 rows of a real file.
-pub const DEFAULT_CHUNK_BYTES: usize = 16 << 20;
+/// Bytes of a chunk by default, about 10,000 rows of a real file. Larger chunks repeat less in what is
+/// found out for each (6 % of the time with 16 MiB), and take more memory (85 MiB on two cores).
+pub const DEFAULT_CHUNK_BYTES: usize = 8 << 20;
 /// A header line is never longer; the widest real one has 2,600 bytes.
 const MAX_HEADER_BYTES: usize = 1 << 20;
 /// Lines before the header are never more: a title and what belongs to it.
