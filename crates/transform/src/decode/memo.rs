@@ -7,26 +7,32 @@ use std::ops::Range;
 
 use crate::csv;
 
-/// A hash table with open addressing, at most half full. What is known lies close together: a look at
-/// where it stood in the text would mostly miss the cache.
+/// A hash table with open addressing, at most half full. It is small, and so is what is known: a look at
+/// where a field stood in the text would mostly miss the cache.
 #[derive(Debug, Default)]
 pub(super) struct Memo {
     /// As many as a power of two, or none.
     slots: Vec<Slot>,
-    used: usize,
+    entries: Vec<Entry>,
     known: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     hash: u32,
-    length: u32,
+    /// Which entry it is of.
+    entry: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
     start: usize,
+    length: u32,
     code: i32,
 }
 
-/// No known field starts there.
-const FREE: Slot = Slot { hash: 0, length: 0, start: usize::MAX, code: 0 };
+/// A chunk has less fields.
+const FREE: Slot = Slot { hash: 0, entry: u32::MAX };
 
 impl Memo {
     /// Returns the code of a field that was [kept](Self::keep).
@@ -35,14 +41,15 @@ impl Memo {
         let mut at = hash as usize;
         loop {
             let slot = self.slots.get(at & self.slots.len().wrapping_sub(1))?;
-            if slot.start == FREE.start {
-                return None;
-            }
-            if slot.hash == hash && slot.length as usize == field.len() {
-                let known = &self.known[slot.start..slot.start + field.len()];
+            if slot.hash == hash {
+                // None is that of a free slot.
+                let entry = self.entries.get(slot.entry as usize)?;
+                let known = &self.known[entry.start..entry.start + entry.length as usize];
                 if csv::is_same(known, field) {
-                    return Some(slot.code);
+                    return Some(entry.code);
                 }
+            } else if slot.entry == FREE.entry {
+                return None;
             }
             at += 1;
         }
@@ -50,20 +57,23 @@ impl Memo {
 
     /// Keeps the code of a field that was not found, unless it is longer than any field of a text.
     pub(super) fn keep(&mut self, field: &[u8], hash: u32, code: i32) {
-        let Ok(length) = u32::try_from(field.len()) else { return };
-        if (self.used + 1) * 2 > self.slots.len() {
+        let (Ok(length), Ok(entry)) =
+            (u32::try_from(field.len()), u32::try_from(self.entries.len()))
+        else {
+            return;
+        };
+        if (self.entries.len() + 1) * 2 > self.slots.len() {
             self.grow();
         }
-        let start = self.known.len();
+        self.entries.push(Entry { start: self.known.len(), length, code });
         self.known.extend_from_slice(field);
-        self.put(Slot { hash, length, start, code });
-        self.used += 1;
+        self.put(Slot { hash, entry });
     }
 
     fn put(&mut self, slot: Slot) {
         let mask = self.slots.len() - 1;
         let mut at = slot.hash as usize & mask;
-        while self.slots[at].start != FREE.start {
+        while self.slots[at].entry != FREE.entry {
             at = (at + 1) & mask;
         }
         self.slots[at] = slot;
@@ -73,7 +83,7 @@ impl Memo {
     fn grow(&mut self) {
         let length = (self.slots.len() * 2).max(64);
         let slots = std::mem::replace(&mut self.slots, vec![FREE; length]);
-        slots.into_iter().filter(|slot| slot.start != FREE.start).for_each(|slot| self.put(slot));
+        slots.into_iter().filter(|slot| slot.entry != FREE.entry).for_each(|slot| self.put(slot));
     }
 }
 
