@@ -226,10 +226,10 @@ mod x86_64 {
     fn places_512(mask: u64, base: u32, places: &mut [u32; BLOCK]) {
         const NUMBERS: [u8; BLOCK] = {
             let mut numbers = [0; BLOCK];
-            let mut at = 0;
-            while at < BLOCK {
-                numbers[at] = at as u8;
-                at += 1;
+            let mut number = 0_u8;
+            while (number as usize) < BLOCK {
+                numbers[number as usize] = number;
+                number += 1;
             }
             numbers
         };

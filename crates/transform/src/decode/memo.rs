@@ -93,33 +93,47 @@ pub(super) fn hash(text: &[u8], field: Range<u32>) -> u32 {
     let (start, end) = (field.start as usize, field.end as usize);
     let length = end - start;
     let first = match text.get(start..).and_then(|rest| rest.first_chunk()) {
-        Some(first) => u128::from_le_bytes(*first) & MASKS[length.min(16)],
-        None => short(&text[start..end]),
+        Some(first) => {
+            let ([low, high], [low_mask, high_mask]) = (words(first), MASKS[length.min(16)]);
+            [low & low_mask, high & high_mask]
+        }
+        None => words(&short(&text[start..end])),
     };
     let mut hash = mix(first) ^ (length as u64).wrapping_mul(ODD[0]);
     if length > 16 {
         let (blocks, _) = text[start + 16..end].as_chunks::<16>();
         for block in blocks {
-            hash = hash.rotate_left(7) ^ mix(u128::from_le_bytes(*block));
+            hash = hash.rotate_left(7) ^ mix(words(block));
         }
         if let Some(last) = text[start..end].last_chunk() {
-            hash = hash.rotate_left(7) ^ mix(u128::from_le_bytes(*last));
+            hash = hash.rotate_left(7) ^ mix(words(last));
         }
     }
-    (hash ^ hash >> 32) as u32
+    ((hash ^ hash << 32) >> 32) as u32
 }
 
+/// A field at the very end of the text, with zeros behind it.
 #[cold]
-fn short(field: &[u8]) -> u128 {
-    field.iter().take(16).rev().fold(0, |value, byte| value << 8 | u128::from(*byte))
+fn short(field: &[u8]) -> [u8; 16] {
+    let mut block = [0; 16];
+    let length = field.len().min(16);
+    block[..length].copy_from_slice(&field[..length]);
+    block
 }
 
-/// Bits of the first bytes of a word, by how many.
-const MASKS: [u128; 17] = {
-    let mut masks = [u128::MAX; 17];
+#[inline(always)]
+fn words(block: &[u8; 16]) -> [u64; 2] {
+    let [low, high] = bytemuck::cast::<[u8; 16], [[u8; 8]; 2]>(*block);
+    [u64::from_le_bytes(low), u64::from_le_bytes(high)]
+}
+
+/// Bits of the first bytes of 16, by how many.
+const MASKS: [[u64; 2]; 17] = {
+    let mut masks = [[u64::MAX; 2]; 17];
     let mut bytes = 0;
-    while bytes < 16 {
-        masks[bytes] = (1 << (8 * bytes)) - 1;
+    while bytes < 8 {
+        masks[bytes] = [(1 << (8 * bytes)) - 1, 0];
+        masks[8 + bytes] = [u64::MAX, (1 << (8 * bytes)) - 1];
         bytes += 1;
     }
     masks
@@ -128,11 +142,49 @@ const MASKS: [u128; 17] = {
 /// Bits without a pattern, those of the fractions of the golden ratio, pi and e.
 const ODD: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0x243f_6a88_85a3_08d3, 0xb7e1_5162_8aed_2a6b];
 
-/// Folds the product of both halves, so that each bit of them touches many.
-#[inline]
-fn mix(word: u128) -> u64 {
-    let low = word as u64 ^ ODD[1];
-    let high = (word >> 64) as u64 ^ ODD[2];
-    let product = u128::from(low) * u128::from(high);
-    product as u64 ^ (product >> 64) as u64
+/// Folds the product of two words, so that each bit of them touches many.
+#[inline(always)]
+fn mix([low, high]: [u64; 2]) -> u64 {
+    let (low, high) = (low ^ ODD[1], high ^ ODD[2]);
+    let upper = (u128::from(low) * u128::from(high)) >> 64;
+    low.wrapping_mul(high) ^ upper as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_by_its_bytes_alone() {
+        let texts: Vec<String> =
+            (0..5000).map(|at| "x".repeat(at % 70) + &at.to_string()).collect();
+        let mut memo = Memo::default();
+        // What stands around a field is not part of it, and at the end of a text nothing does.
+        let place = |text: &str, behind: &str| {
+            let whole = format!("{text}{behind}");
+            let end = u32::try_from(text.len()).unwrap();
+            hash(whole.as_bytes(), 0..end)
+        };
+        for (code, text) in (0..).zip(&texts) {
+            let hash = place(text, "");
+            assert_eq!(memo.find(text.as_bytes(), hash), None);
+            memo.keep(text.as_bytes(), hash, code);
+        }
+        for (code, text) in (0..).zip(&texts) {
+            for behind in ["", ",", "0", &"9".repeat(40)] {
+                assert_eq!(memo.find(text.as_bytes(), place(text, behind)), Some(code));
+            }
+        }
+    }
+
+    #[test]
+    fn fields_with_one_hash_are_told_apart() {
+        let mut memo = Memo::default();
+        for code in 0..100 {
+            memo.keep(code.to_string().as_bytes(), 0, code);
+        }
+        assert_eq!(memo.find(b"57", 0), Some(57));
+        assert_eq!(memo.find(b"x", 0), None);
+        assert_eq!(memo.find(b"57", 1), None);
+    }
 }
