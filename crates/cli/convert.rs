@@ -100,7 +100,7 @@ async fn stage(
     // One is cut while the one before is finished.
     let mut placed: Vec<Placed> = stream::iter(wanted)
         .map(|(files, metric)| stage_report(engine, publication, files, metric, given))
-        .buffered(2)
+        .buffered(engine.reports_under_way())
         .try_collect()
         .await?;
     placed.sort_by(|a, b| (&a.scope, a.period).cmp(&(&b.scope, b.period)));

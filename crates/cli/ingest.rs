@@ -32,7 +32,7 @@ use costlake_transform::{BlobOptions, BlobReader, BlobSummary, Buffers, Chunk, q
 use futures::stream::{FuturesOrdered, StreamExt};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
-use tokio::sync::{self, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, oneshot};
 
 use crate::args::WorkArgs;
 use crate::config;
@@ -44,12 +44,12 @@ use crate::progress::{Bar, Progress};
 /// The machinery that all reports of a run share.
 pub(crate) struct Engine {
     pool: rayon::ThreadPool,
-    chunks_in_flight: usize,
+    bounds: Bounds,
     /// One for each chunk that has its text, whatever its report.
     texts: Arc<Semaphore>,
-    /// Held by the report that is cut: the next one begins while the last chunks of this one are worked
-    /// on and its object is finished.
-    cutting: sync::Mutex<()>,
+    /// One for each report that may be cut at the same time. The next one begins while the last chunks of
+    /// this one are worked on and its object is finished.
+    cutting: Semaphore,
     encoding: Arc<Encoding>,
     definitions: Vec<Arc<Definition>>,
     limits: Limits,
@@ -144,10 +144,41 @@ pub(crate) struct ReportAccount {
 const MEMORY_PER_CHUNK: u64 = 4 * DEFAULT_CHUNK_BYTES as u64;
 /// Peak bytes of all else: the program, the row group in the making, the part that is sent.
 const MEMORY_BESIDE: u64 = 128 << 20;
+/// The memory that makes it worth to cut one report more at the same time.
+const MEMORY_PER_CUTTER: u64 = 512 << 20;
+/// How many cores one thread keeps busy that reads, digests and cuts: it takes 0.5 s for what keeps them
+/// busy for two.
+const CORES_PER_CUTTER: usize = 4;
 /// Results that wait for the row group.
 const STEPS_WAITING: usize = 2;
 /// Bytes read at once.
 const READ_BYTES: usize = 256 << 10;
+
+/// How much is under way at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bounds {
+    /// Chunks whose text is held.
+    chunks: usize,
+    /// Reports that are cut.
+    cutters: usize,
+}
+
+impl Bounds {
+    fn of(threads: usize, memory_limit: u64) -> Result<Self, Error> {
+        let fit = |bytes: u64| usize::try_from(memory_limit / bytes).unwrap_or(usize::MAX);
+        let cutters = threads.div_ceil(CORES_PER_CUTTER).min(fit(MEMORY_PER_CUTTER)).max(1);
+        let beside = MEMORY_BESIDE.saturating_mul(cutters as u64);
+        let affordable = memory_limit.saturating_sub(beside) / MEMORY_PER_CHUNK;
+        if affordable == 0 {
+            return Err(Error::usage(
+                format!("a memory limit of {memory_limit} bytes is too small"),
+                "give at least --memory-limit 192MB",
+            ));
+        }
+        let chunks = usize::try_from(affordable).unwrap_or(usize::MAX).min(threads + cutters);
+        Ok(Self { chunks, cutters })
+    }
+}
 
 impl Engine {
     /// An engine with as many threads as are asked for, that keeps to the memory limit as well as its
@@ -160,16 +191,9 @@ impl Engine {
         definitions: Vec<Arc<Definition>>,
         progress: Arc<Progress>,
     ) -> Result<Self, Error> {
-        let memory_limit = config::parse_bytes(&work.memory_limit)?;
-        let affordable = memory_limit.saturating_sub(MEMORY_BESIDE) / MEMORY_PER_CHUNK;
-        if affordable == 0 {
-            return Err(Error::usage(
-                format!("a memory limit of {memory_limit} bytes is too small"),
-                "give at least --memory-limit 192MB",
-            ));
-        }
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = work.jobs.map_or(cores, NonZeroUsize::get);
+        let bounds = Bounds::of(threads, config::parse_bytes(&work.memory_limit)?)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|at| format!("costlake-{at}"))
@@ -177,18 +201,22 @@ impl Engine {
             .panic_handler(|_| {})
             .build()
             .map_err(|error| Error::Internal(error.to_string()))?;
-        let chunks_in_flight = usize::try_from(affordable).unwrap_or(usize::MAX).min(threads + 1);
         Ok(Self {
             pool,
-            chunks_in_flight,
-            texts: Arc::new(Semaphore::new(chunks_in_flight)),
-            cutting: sync::Mutex::new(()),
+            texts: Arc::new(Semaphore::new(bounds.chunks)),
+            cutting: Semaphore::new(bounds.cutters),
+            bounds,
             encoding: Arc::new(Encoding::new(threads)?),
             definitions,
             limits: work.limits(),
             buffers: Buffers::default(),
             progress,
         })
+    }
+
+    /// How many reports it is worth to have under way: those that are cut, and one that is finished.
+    pub(crate) fn reports_under_way(&self) -> usize {
+        self.bounds.cutters + 1
     }
 
     /// The rollups that are summed on the way.
@@ -211,7 +239,8 @@ impl Engine {
         publication: &Publication,
         report: Report,
     ) -> Result<Ingested, Error> {
-        let turn = self.cutting.lock().await;
+        // The semaphore is never closed.
+        let turn = self.cutting.acquire().await.ok();
         let (name, metric, naming) = (report.name.clone(), report.metric, report.naming);
         let bar = self.progress.report(&name, report.stored_bytes);
         let blob_count = report.blobs.len();
@@ -262,10 +291,9 @@ impl Engine {
         &self,
         metric: Metric,
         mut cuts: Cuts,
-        turn: sync::MutexGuard<'_, ()>,
+        mut turn: Option<SemaphorePermit<'_>>,
         steps: mpsc::Sender<Result<Step, Error>>,
     ) {
-        let mut turn = Some(turn);
         let mut working = FuturesOrdered::new();
         let mut is_cutting = true;
         while is_cutting || !working.is_empty() {
@@ -277,7 +305,7 @@ impl Engine {
                     }
                 }
                 (cut, text) = self.next_cut(&mut cuts),
-                    if is_cutting && working.len() < self.chunks_in_flight =>
+                    if is_cutting && working.len() < self.bounds.chunks =>
                 {
                     match cut {
                         // An error waits for its turn too: the first in the source is the one to tell.
@@ -797,5 +825,25 @@ impl Limits {
             )),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_memory_and_cores_let_more_be_under_way() {
+        for (threads, limit, chunks, cutters) in [
+            (1, 161 << 20, 1, 1),
+            (2, 192 << 20, 2, 1),
+            (2, 512 << 20, 3, 1),
+            (16, 512 << 20, 12, 1),
+            (16, 4 << 30, 20, 4),
+            (64, 64 << 30, 80, 16),
+        ] {
+            assert_eq!(Bounds::of(threads, limit).ok(), Some(Bounds { chunks, cutters }));
+        }
+        assert!(Bounds::of(2, 159 << 20).is_err());
     }
 }
