@@ -1,7 +1,7 @@
 //! Inner parts, opened for fuzz targets and benches. No promise of stability.
 
 use crate::csv::{self, FieldTable, MalformedRecord, RecordReader};
-use crate::decode::Dictionary;
+use crate::decode::{Dictionary, STRIP_ROWS};
 
 /// A record as the splitter sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,9 +102,6 @@ impl TextColumn {
         last.and_then(|code| usize::try_from(code).ok()).map_or(0, |code| code + 1)
     }
 }
-
-/// Records located at a time where nobody says otherwise.
-const STRIP_ROWS: usize = 1024;
 
 fn for_each_strip(
     text: &[u8],

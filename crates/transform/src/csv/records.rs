@@ -16,7 +16,7 @@ pub(crate) struct Bounds {
     pub(crate) blank_lines: u64,
     /// Where the last whole record ends, its line end included.
     pub(crate) end: usize,
-    /// Where a quote opens that is not closed, if the rest after `end` is inside quotes.
+    /// Whether a quote opens after `end` that is not closed.
     pub(crate) is_inside_quotes: bool,
 }
 
@@ -231,21 +231,12 @@ impl FieldEnds {
     /// Appends the places of the bits of a mask, whose lowest bit is at `base`.
     #[inline(always)]
     fn push_marks(&mut self, finder: impl Finder, base: u32, mask: u64) {
-        if let Some(slots) = self.slots[self.length..].first_chunk_mut() {
-            finder.places(mask, base, slots);
-            self.length += mask.count_ones() as usize;
-        } else {
+        if self.slots.len() < self.length + BLOCK {
             self.grow();
-            self.push_marks_again(finder, base, mask);
         }
-    }
-
-    #[cold]
-    fn push_marks_again(&mut self, finder: impl Finder, base: u32, mask: u64) {
-        if let Some(slots) = self.slots[self.length..].first_chunk_mut() {
-            finder.places(mask, base, slots);
-            self.length += mask.count_ones() as usize;
-        }
+        let (room, _) = self.slots[self.length..].as_chunks_mut();
+        finder.places(mask, base, &mut room[0]);
+        self.length += mask.count_ones() as usize;
     }
 
     #[cold]

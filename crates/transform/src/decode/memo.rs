@@ -2,6 +2,9 @@
 //!
 //! Most fields were seen before. For these nothing is looked at but their bytes: no quotes, no
 //! placeholders, no encoding.
+//!
+//! Hashes are fixed, so that anyone can find texts with the same one: a field that would stand too far
+//! from where its hash puts it is not kept, and costs what a new one does.
 
 use std::ops::Range;
 
@@ -31,15 +34,18 @@ struct Entry {
     code: i32,
 }
 
-/// A chunk has less fields.
+/// How far a field may stand from where its hash puts it. Half full, hardly any table has it so far.
+const MAX_STEPS: usize = 64;
+
+/// A chunk has fewer fields.
 const FREE: Slot = Slot { hash: 0, entry: u32::MAX };
 
 impl Memo {
     /// Returns the code of a field that was [kept](Self::keep).
     #[inline]
     pub(super) fn find(&self, field: &[u8], hash: u32) -> Option<i32> {
-        let mut at = hash as usize;
-        loop {
+        for step in 0..MAX_STEPS {
+            let at = hash as usize + step;
             let slot = self.slots.get(at & self.slots.len().wrapping_sub(1))?;
             if slot.hash == hash {
                 // None is that of a free slot.
@@ -51,11 +57,11 @@ impl Memo {
             } else if slot.entry == FREE.entry {
                 return None;
             }
-            at += 1;
         }
+        None
     }
 
-    /// Keeps the code of a field that was not found, unless it is longer than any field of a text.
+    /// Keeps the code of a field that was not found, if there is room for it where it is sought.
     pub(super) fn keep(&mut self, field: &[u8], hash: u32, code: i32) {
         let (Ok(length), Ok(entry)) =
             (u32::try_from(field.len()), u32::try_from(self.entries.len()))
@@ -72,11 +78,10 @@ impl Memo {
 
     fn put(&mut self, slot: Slot) {
         let mask = self.slots.len() - 1;
-        let mut at = slot.hash as usize & mask;
-        while self.slots[at].entry != FREE.entry {
-            at = (at + 1) & mask;
+        let mut places = (0..MAX_STEPS).map(|step| (slot.hash as usize + step) & mask);
+        if let Some(at) = places.find(|at| self.slots[*at].entry == FREE.entry) {
+            self.slots[at] = slot;
         }
-        self.slots[at] = slot;
     }
 
     #[cold]
@@ -180,10 +185,11 @@ mod tests {
     #[test]
     fn fields_with_one_hash_are_told_apart() {
         let mut memo = Memo::default();
-        for code in 0..100 {
+        for code in 0..1000 {
             memo.keep(code.to_string().as_bytes(), 0, code);
         }
         assert_eq!(memo.find(b"57", 0), Some(57));
+        assert_eq!(memo.find(b"999", 0), None, "too far from where it is sought");
         assert_eq!(memo.find(b"x", 0), None);
         assert_eq!(memo.find(b"57", 1), None);
     }

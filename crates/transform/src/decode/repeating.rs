@@ -2,7 +2,7 @@
 //!
 //! Each distinct text of such a column has a code, and what it means is found out once. Neighbouring
 //! columns that say the same thing together - meter, meter name, category, unit - are read as one field:
-//! one look-up instead of seven. Which columns these are, a sample of the rows tells; it changes how fast
+//! one look-up instead of four. Which columns these are, a sample of the rows tells; it changes how fast
 //! codes are found, and never the codes.
 //!
 //! ```text
@@ -28,8 +28,13 @@ use super::text::{self, Texts};
 use crate::blob::Plan;
 use crate::csv::{self, FieldTable};
 
-/// After so many rows it shows which columns go together.
-const SAMPLE_ROWS: usize = 4096;
+/// After so many rows of a chunk it shows which columns go together, and the rest of it gains by it.
+const MANY_ROWS: usize = 4096;
+/// A chunk that ends with fewer rows says too little for those that come after.
+const FEW_ROWS: usize = 512;
+/// A strip has runs if fewer than one row in so many differs from the one above: a comparison with it
+/// that fails costs as much as a look-up that was spared.
+const ROWS_PER_CHANGE: usize = 8;
 
 /// The columns of a chunk whose values repeat.
 pub(super) struct RepeatingColumns {
@@ -108,14 +113,14 @@ impl RepeatingColumns {
             }
         }
         self.rows += kept.len();
-        if !self.is_grouped && self.rows >= SAMPLE_ROWS {
+        if !self.is_grouped && self.rows >= MANY_ROWS {
             self.is_grouped = true;
             let groups = plan.groups.get_or_init(|| grouped(&self.columns)).iter();
             self.groups = groups.map(|group| Group::new(group.clone(), &self.columns)).collect();
         }
     }
 
-    /// The position of a column, for [`Self::code`] and [`Self::text`].
+    /// The position of a column, for [`Self::strip`] and [`Self::text`].
     pub(super) fn position(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
@@ -145,8 +150,12 @@ impl RepeatingColumns {
     /// The arrays of all columns, with their names.
     pub(super) fn finish(
         &mut self,
+        plan: &Plan,
         mut put: impl FnMut(&'static str, ArrayRef),
     ) -> Result<(), ArrowError> {
+        if !self.is_grouped && self.rows >= FEW_ROWS {
+            plan.groups.get_or_init(|| grouped(&self.columns));
+        }
         for column in &mut self.columns {
             let codes = std::mem::take(&mut column.codes);
             match &mut column.values {
@@ -257,7 +266,7 @@ impl Group {
                 }
             }
         }
-        self.has_runs = changes * 8 < self.strip.len();
+        self.has_runs = changes * ROWS_PER_CHANGE < self.strip.len();
         self.append_to(columns);
     }
 
@@ -278,17 +287,20 @@ impl Group {
         if let Some(code) = self.memo.find(bytes, hash) {
             return Ok(code);
         }
-        let code = i32::try_from(self.members[0].len()).unwrap_or(NULL);
+        let known = self.members[0].len();
+        let mut first = None;
         for (column, members) in columns.iter_mut().zip(&mut self.members) {
+            // After a fault too: the texts of a column are the same, however it is read.
             match column.code_of(text, field(column.field), scratch) {
                 Ok(code) => members.push(code),
-                Err(fault) => {
-                    let known = usize::try_from(code).unwrap_or(0);
-                    self.members.iter_mut().for_each(|members| members.truncate(known));
-                    return Err((column.field, fault));
-                }
+                Err(fault) => drop(first.get_or_insert((column.field, fault))),
             }
         }
+        if let Some(fault) = first {
+            self.members.iter_mut().for_each(|members| members.truncate(known));
+            return Err(fault);
+        }
+        let code = i32::try_from(known).unwrap_or(NULL);
         self.memo.keep(bytes, hash, code);
         Ok(code)
     }
@@ -310,29 +322,21 @@ impl Group {
 
 /// Finds the groups of columns: neighbours that have few distinct values together.
 fn grouped(columns: &[Column]) -> Vec<Range<usize>> {
-    let mut groups = Vec::new();
-    let mut start = 0;
+    let mut groups: Vec<Range<usize>> = Vec::new();
     let mut group = Distinct::default();
     for (at, column) in columns.iter().enumerate() {
         let alone = Distinct::of(&column.codes);
-        let is_neighbour = at > start && column.field == columns[at - 1].field + 1;
-        let together = if is_neighbour { group.with(&column.codes) } else { Distinct::default() };
-        let rows = column.codes.len();
-        let most = group.count.max(alone.count);
-        let pays = together.count * 8 < rows
-            || (together.count * 2 < rows && together.count * 16 < most * 17);
-        if is_neighbour && pays {
-            group = together;
-            continue;
+        let is_neighbour = at > 0 && column.field == columns[at - 1].field + 1;
+        if let Some(last) = groups.last_mut().filter(|_| is_neighbour) {
+            let together = group.with(&column.codes);
+            if together.pays(&group, &alone) {
+                last.end = at + 1;
+                group = together;
+                continue;
+            }
         }
-        if at > start {
-            groups.push(start..at);
-        }
-        start = at;
+        groups.push(at..at + 1);
         group = alone;
-    }
-    if start < columns.len() {
-        groups.push(start..columns.len());
     }
     groups
 }
@@ -346,6 +350,15 @@ struct Distinct {
 }
 
 impl Distinct {
+    /// Whether two columns are better read together. What is new together must be looked up in each, so
+    /// it has to be rare: an eighth of the rows, or half of them if one column says almost all of it.
+    /// Twice or half as many give the same groups of real files.
+    fn pays(&self, one: &Self, other: &Self) -> bool {
+        let (count, rows) = (self.count, self.rows.len());
+        let most = one.count.max(other.count);
+        count * 8 < rows || (count * 2 < rows && count * 16 < most * 17)
+    }
+
     fn of(codes: &[i32]) -> Self {
         Self { count: 1, rows: vec![0; codes.len()] }.with(codes)
     }

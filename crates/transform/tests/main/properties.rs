@@ -4,6 +4,8 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use costlake_model::ledger::Ledger;
 use costlake_transform::{BlobOptions, BlobSummary, Chunk, DecodedChunk, Error};
 use proptest::prelude::*;
@@ -89,6 +91,43 @@ fn chunks_of(chunk_bytes: usize) -> BlobOptions {
 
 fn chunk_bytes() -> impl Strategy<Value = usize> {
     prop::sample::select(vec![64_usize, 256, 4096])
+}
+
+/// A blob of many rows, some of them wrong, made of few texts: enough for columns to be read together.
+fn large_blob() -> impl Strategy<Value = Vec<u8>> {
+    let names =
+        ["a", "\"a\"", "b,c", "\"b,c\"", "", "\"\"", "\"x\"\"y\"", "\"line\r\nend\"", "\u{e9}"];
+    let name = || prop::sample::select(names.to_vec());
+    let date = prop::sample::select(vec!["07/01/2025", "07/02/2025", "2025-07-03", ""]);
+    let cost = prop::sample::select(vec!["1", "-2.5E-27", "0.12345678901234567890123456789", "x"]);
+    let currency = prop::sample::select(vec!["EUR", "USD", "EUR", "EUR", ""]);
+    let row = (date, name(), name(), currency, cost, name(), name())
+        .prop_map(|(a, b, c, d, e, f, g)| format!("{a},{b},{c},{d},{e},{f},{g}\n"));
+    (prop::collection::vec(row, 1..40), any::<u64>(), 4096_usize..6000).prop_map(
+        |(templates, seed, count)| {
+            let header = "Date,MeterName,MeterCategory,Currency,Cost,ProductName,ResourceName\n";
+            let mut blob = header.to_owned();
+            let mut state = seed | 1;
+            for _ in 0..count {
+                state =
+                    state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+                blob.push_str(&templates[(state >> 33) as usize % templates.len()]);
+            }
+            blob.into_bytes()
+        },
+    )
+}
+
+/// The rows of a batch as texts.
+fn rows(batch: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::new().with_null("null");
+    let columns: Vec<ArrayFormatter<'_>> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+        .collect();
+    let row = |row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>();
+    (0..batch.num_rows()).map(|at| row(at).join("|")).collect()
 }
 
 fn is_same(one: &DecodedChunk, other: &DecodedChunk) -> bool {
@@ -202,5 +241,25 @@ proptest! {
         for chunk in &chunks {
             prop_assert!(is_same(&chunk.decode().unwrap(), &chunk.decode().unwrap()));
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
+
+    #[test]
+    fn which_columns_are_read_together_cannot_be_seen(blob in large_blob()) {
+        let whole = cut_pieces(std::iter::once(&*blob), chunks_of(1 << 20)).unwrap().0;
+        let apart = cut_pieces(std::iter::once(&*blob), chunks_of(256)).unwrap().0;
+        // The first time they are not known, and the second time from the first row on.
+        let (first, second) = (whole[0].decode().unwrap(), whole[0].decode().unwrap());
+        prop_assert_eq!(whole.len(), 1);
+        prop_assert!(is_same(&first, &second));
+        let apart: Vec<DecodedChunk> = apart.iter().map(|chunk| chunk.decode().unwrap()).collect();
+        prop_assert_eq!(&first.ledger.published, &merged(apart.iter().map(|c| &c.ledger)).published);
+        let quarantined: Vec<_> = apart.iter().flat_map(|chunk| chunk.quarantined.clone()).collect();
+        prop_assert_eq!(first.quarantined, quarantined);
+        let rows: Vec<String> = apart.iter().flat_map(|chunk| rows(&chunk.batch)).collect();
+        prop_assert_eq!(self::rows(&first.batch), rows);
     }
 }

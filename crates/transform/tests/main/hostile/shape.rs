@@ -198,6 +198,25 @@ fn fields() -> Vec<Case> {
             (3, "number-form"),
             (4, "quote-form"),
         ]),
+        read(
+            "of several faults of a row the leftmost counts",
+            file("Cost,Date,Currency", &["x,y,EUR", "1,y,", "1,07/01/2025,", "z,07/01/2025,"]),
+            0,
+            "0",
+        )
+        .quarantined(&[
+            (1, "number-form"),
+            (2, "date"),
+            (3, "missing"),
+            (4, "number-form"),
+        ]),
+        read(
+            "of several faults of a row the leftmost counts, in another order of columns",
+            file("Currency,Date,Cost", &["EUR,y,x", ",y,1", ",07/01/2025,z"]),
+            0,
+            "0",
+        )
+        .quarantined(&[(1, "date"), (2, "missing"), (3, "missing")]),
         read("identical rows are all kept", file(SHORT, &["07/01/2025,0.1,EUR"; 10]), 10, "1"),
     ]
 }
