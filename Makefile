@@ -75,14 +75,14 @@ fuzz: ## Fuzz FUZZ_TARGET=split, number or blob for FUZZ_SECONDS=3600; needs `ca
 
 .PHONY: bench
 bench: release .venv ## Measure the stages, the main job beside DuckDB and Polars, growth and pull; needs 12 GB of disk
-	$(CARGO) bench --locked --features internals --bench stages
 	.venv/bin/python benches/compare.py target/release/costlake compare growth pull \
 		--rows $(BENCH_ROWS) --rounds $(BENCH_ROUNDS)
+	$(CARGO) bench --locked --features internals --bench stages
 
 .PHONY: bench-smoke
 bench-smoke: build .venv ## Run all that `bench` runs, once and on few rows, with the build of the tests
-	$(CARGO) test --locked --features internals --bench stages
 	.venv/bin/python benches/compare.py $(costlake) smoke
+	$(CARGO) test --locked --features internals --bench stages
 
 .PHONY: ci
 ci: ## Run what CI runs

@@ -22,6 +22,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -261,10 +262,14 @@ def growth(options) -> tuple:
         (free, (f"a month {times} times as large", large, 1, [])),
         (limited, (f"a month {times} times as large, {SMALL_MEMORY}", large, 1, small_memory)),
     ]
-    for start, case in cases:
-        goals += growth_goals(case[0], start, grown(options, case, 1, lines))
-        if case is not cases[1][1]:
-            shutil.rmtree(DATA / f"rows-{large}-months-{case[2]}")
+    try:
+        for start, case in cases:
+            goals += growth_goals(case[0], start, grown(options, case, 1, lines))
+            if case is cases[0][1]:
+                shutil.rmtree(DATA / f"rows-{large}-months-{case[2]}")
+    finally:
+        for _, case in cases:
+            shutil.rmtree(DATA / f"rows-{large}-months-{case[2]}", ignore_errors=True)
     return lines, goals
 
 
@@ -324,20 +329,26 @@ class Simulator:
     def __init__(self, program: str, rows_per_month: int):
         self.env_file = WORK / "simulator.env"
         self.env_file.unlink(missing_ok=True)
-        command = [program, "simulate", "--rows-per-month", str(rows_per_month), "--months", "1", "--closed",
-                   "--prerender", "--env-file", self.env_file, *SHAPE]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        self.command = [program, "simulate", "--rows-per-month", str(rows_per_month), "--months", "1", "--closed",
+                        "--prerender", "--env-file", self.env_file, *SHAPE]
 
     def __enter__(self) -> "Simulator":
+        self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL)
+        try:
+            self.wait()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def wait(self) -> None:
         deadline = time.monotonic() + 60
         while not self.env_file.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
                 raise SystemExit("the simulator is not ready")
             time.sleep(0.05)
         pairs = [line.removeprefix("export ").split("=", 1) for line in self.env_file.read_text().splitlines()]
         self.environment = os.environ | {name: value.strip("'") for name, value in pairs}
-        return self
 
     def __exit__(self, *_) -> None:
         self.process.terminate()
@@ -408,6 +419,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--growth", type=int, default=10, help="how many times the rows")
     options = parser.parse_args()
+    # What was started is ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     is_smoke = "smoke" in options.parts
     if is_smoke:
         options.parts, options.rows, options.rounds, options.growth = list(parts), SMOKE_ROWS, 1, 2
@@ -417,7 +430,7 @@ def main() -> None:
     for lines, goals in (parts[name](options) for name in options.parts):
         sections.append(lines if is_smoke else [*lines, "", *goals])
     report = "\n\n".join("\n".join(section).strip() for section in sections) + "\n"
-    (WORK / "report.md").write_text(report)
+    (WORK / ("smoke.md" if is_smoke else "report.md")).write_text(report)
     shutil.rmtree(LAKE, ignore_errors=True)
     print(report)
 

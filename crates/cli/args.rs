@@ -153,7 +153,7 @@ pub(crate) struct WorkArgs {
     /// Threads that decode and encode; all cores by default. The output does not depend on it.
     #[arg(long, value_name = "N", env = "COSTLAKE_JOBS")]
     pub jobs: Option<std::num::NonZeroUsize>,
-    /// About how much memory to use, such as 256MB or 1GB; at least 192MB.
+    /// About how much memory to use, such as 256MB or 1GB; at least 160MB. Rows with much text take more.
     #[arg(long, value_name = "SIZE", default_value = "512MB", env = "COSTLAKE_MEMORY_LIMIT")]
     pub memory_limit: String,
     /// Publishes nothing of a report of which more rows than this go to quarantine.

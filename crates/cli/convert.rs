@@ -16,13 +16,10 @@ use crate::facts::RowFacts;
 use crate::ingest::{Blob, Engine, Ingested, Report};
 use crate::inputs::{self, FileReport, Found, InputFile, ReportKind, Skipped};
 use crate::lifecycle::{self, PuttingInPlace};
-use crate::month::{Prepared, Publisher};
+use crate::month::Publisher;
 use crate::output;
 use crate::progress::Progress;
 use crate::result::{MonthResult, RunResult};
-
-/// How many months are audited at the same time: reading back waits for the store.
-const MONTHS_PREPARED: usize = 4;
 
 /// A staged report and the partition that it belongs to.
 struct Placed {
@@ -97,7 +94,7 @@ async fn stage(
     for files in &reports {
         wanted.extend(metrics_of(files, given)?.into_iter().map(|metric| (files, metric)));
     }
-    // One is cut while the one before is finished.
+    // The next ones are cut while the one before is finished.
     let mut placed: Vec<Placed> = stream::iter(wanted)
         .map(|(files, metric)| stage_report(engine, publication, files, metric, given))
         .buffered(engine.reports_under_way())
@@ -177,7 +174,7 @@ async fn publish(
     publisher: &Publisher<'_>,
     placed: Vec<Placed>,
 ) -> Result<Vec<MonthResult>, Error> {
-    let mut reports_by_month = Vec::new();
+    let mut prepared = Vec::new();
     let mut placed = placed.into_iter().peekable();
     while let Some(first) = placed.next() {
         let (scope, period) = (first.scope, first.period);
@@ -185,13 +182,9 @@ async fn publish(
         while let Some(next) = placed.next_if(|next| next.scope == scope && next.period == period) {
             reports.push(next.ingested);
         }
-        reports_by_month.push((period, scope, reports));
+        // One month after the other: the columns of each are held against those of the one before.
+        prepared.push(publisher.prepare(period, &scope, reports).await?);
     }
-    let prepared: Vec<Prepared> = stream::iter(reports_by_month)
-        .map(async |(period, scope, reports)| publisher.prepare(period, &scope, reports).await)
-        .buffered(MONTHS_PREPARED)
-        .try_collect()
-        .await?;
     let mut months = Vec::new();
     for month in prepared {
         months.push(publisher.put(month).await?);

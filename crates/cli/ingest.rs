@@ -144,6 +144,8 @@ pub(crate) struct ReportAccount {
 const MEMORY_PER_CHUNK: u64 = 4 * DEFAULT_CHUNK_BYTES as u64;
 /// Peak bytes of all else: the program, the row group in the making, the part that is sent.
 const MEMORY_BESIDE: u64 = 128 << 20;
+/// The least memory limit: one chunk at a time.
+const MIN_MEMORY: u64 = MEMORY_BESIDE + MEMORY_PER_CHUNK;
 /// The memory that makes it worth to cut one report more at the same time.
 const MEMORY_PER_CUTTER: u64 = 512 << 20;
 /// How many cores one thread keeps busy that reads, digests and cuts: it takes 0.5 s for what keeps them
@@ -169,10 +171,10 @@ impl Bounds {
         let cutters = threads.div_ceil(CORES_PER_CUTTER).min(fit(MEMORY_PER_CUTTER)).max(1);
         let beside = MEMORY_BESIDE.saturating_mul(cutters as u64);
         let affordable = memory_limit.saturating_sub(beside) / MEMORY_PER_CHUNK;
-        if affordable == 0 {
+        if memory_limit < MIN_MEMORY {
             return Err(Error::usage(
                 format!("a memory limit of {memory_limit} bytes is too small"),
-                "give at least --memory-limit 192MB",
+                format!("give at least --memory-limit {}MB", MIN_MEMORY >> 20),
             ));
         }
         let chunks = usize::try_from(affordable).unwrap_or(usize::MAX).min(threads + cutters);
@@ -299,6 +301,8 @@ impl Engine {
         while is_cutting || !working.is_empty() {
             tokio::select! {
                 biased;
+                // After an error nobody listens, and the source may be slow to give more.
+                () = steps.closed() => return,
                 Some(done) = working.next(), if !working.is_empty() => {
                     if steps.send(done).await.is_err() {
                         return;
@@ -429,10 +433,12 @@ fn cut_blob(
         // No more at once than stays in the cache until it is digested.
         let room = reader.room();
         let most = room.len().min(READ_BYTES);
-        let length = source.read(&mut room[..most]).map_err(|error| read_error(&file, error))?;
-        if length == 0 {
-            break;
-        }
+        let length = match source.read(&mut room[..most]) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(read_error(&file, error)),
+        };
         hasher.update(&room[..length]);
         reader.advance(length);
         while let Some(chunk) = reader.next_chunk().map_err(refused)? {
