@@ -29,6 +29,7 @@ use costlake_transform::blob::DEFAULT_CHUNK_BYTES;
 use costlake_transform::header::Binding;
 use costlake_transform::rollup::{Partial, Rollup};
 use costlake_transform::{BlobOptions, BlobReader, BlobSummary, Buffers, Chunk, quarantine_batch};
+use futures::future::{self, FutureExt};
 use futures::stream::{FuturesOrdered, StreamExt};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
@@ -338,38 +339,34 @@ impl Engine {
         cut: Result<Cut, Error>,
         text: Option<Text>,
     ) -> impl Future<Output = Result<Step, Error>> + use<> {
-        let (sender, receiver) = oneshot::channel();
         match cut {
             Ok(Cut::Chunk { file, chunk }) => {
                 let work = Work { definitions: self.definitions.clone(), metric };
-                self.pool.spawn(move || {
-                    let worked = work.run(&file, chunk, text);
-                    // The receiver is gone only when the whole run is.
-                    drop(sender.send(worked.map(|worked| Step::Chunk(Box::new(worked)))));
+                let worked = self.on_pool(move |_| {
+                    let worked = work.run(&file, chunk, text)?;
+                    Ok(Step::Chunk(Box::new(worked)))
                 });
+                worked.left_future()
             }
-            Ok(Cut::End(end)) => drop(sender.send(Ok(Step::End(end)))),
-            Err(error) => drop(sender.send(Err(error))),
-        }
-        async move {
-            receiver
-                .await
-                .unwrap_or_else(|_| Err(Error::Internal("a worker thread died".to_owned())))
+            Ok(Cut::End(end)) => future::ready(Ok(Step::End(end))).right_future(),
+            Err(error) => future::ready(Err(error)).right_future(),
         }
     }
-}
 
-impl Engine {
-    /// Runs work on the pool, all of whose threads it may use.
-    async fn on_pool<T: Send + 'static>(
+    /// Starts work on the pool, all of whose threads it may use; the future is its result.
+    fn on_pool<T: Send + 'static, W>(
         &self,
-        work: impl FnOnce(&Encoding) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
+        work: W,
+    ) -> impl Future<Output = Result<T, Error>> + use<T, W>
+    where
+        W: FnOnce(&Encoding) -> Result<T, Error> + Send + 'static,
+    {
         let (sender, receiver) = oneshot::channel();
         let encoding = Arc::clone(&self.encoding);
         // The receiver is gone only when the whole run is.
         self.pool.spawn(move || drop(sender.send(work(&encoding))));
-        receiver.await.unwrap_or_else(|_| Err(Error::Internal("a worker thread died".to_owned())))
+        let died = |_| Err(Error::Internal("a worker thread died".to_owned()));
+        receiver.map(move |worked| worked.unwrap_or_else(died))
     }
 }
 

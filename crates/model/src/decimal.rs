@@ -124,11 +124,7 @@ fn parse_plain(text: &[u8]) -> Option<ExactDecimal> {
         [] => ExactDecimal { stored, residue: 0 },
         _ => ExactDecimal::rounded(stored, surplus)?,
     };
-    Some(if negative {
-        ExactDecimal { stored: -value.stored, residue: -value.residue }
-    } else {
-        value
-    })
+    Some(value.with_sign(negative))
 }
 
 /// The value of at most 24 digits, eight at a time.
@@ -188,11 +184,7 @@ fn parse_any(text: &[u8]) -> Result<ExactDecimal, NumberError> {
     let parts = NumberParts::split(text)?;
     let (mantissa, scale) = parts.mantissa_and_scale()?;
     let exact = ExactDecimal::from_mantissa(mantissa, scale)?;
-    Ok(if parts.negative {
-        ExactDecimal { stored: -exact.stored, residue: -exact.residue }
-    } else {
-        exact
-    })
+    Ok(exact.with_sign(parts.negative))
 }
 
 fn trim_blanks(text: &[u8]) -> &[u8] {
@@ -282,14 +274,19 @@ impl ExactDecimal {
     fn rounded(stored: i128, surplus: &[u8]) -> Option<Self> {
         let value = digits_below_25(surplus)?;
         let unit = POWERS_OF_TEN[surplus.len()];
-        let rounds_up = match (2 * value).cmp(&unit) {
+        let to_residue = POWERS_OF_TEN[EXACT_SCALE as usize - 24 - surplus.len()];
+        Some(Self::half_even(stored, value, unit, to_residue))
+    }
+
+    /// Rounds an amount half-even by what is left of it, in so many parts of the last digit.
+    fn half_even(stored: i128, rest: i128, parts: i128, to_residue: i128) -> Self {
+        let rounds_up = match (2 * rest).cmp(&parts) {
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Equal => stored % 2 == 1,
             std::cmp::Ordering::Greater => true,
         };
-        let taken = if rounds_up { value - unit } else { value };
-        let to_residue = POWERS_OF_TEN[EXACT_SCALE as usize - 24 - surplus.len()];
-        Some(Self { stored: stored + i128::from(rounds_up), residue: taken * to_residue })
+        let taken = if rounds_up { rest - parts } else { rest };
+        Self { stored: stored + i128::from(rounds_up), residue: taken * to_residue }
     }
 
     /// Returns `mantissa x 10^-scale` for a mantissa of at most 38 digits that is not negative.
@@ -310,15 +307,11 @@ impl ExactDecimal {
         }
         let surplus = power(scale - i32::from(STORED_SCALE)).ok_or(NumberError::TooFine)?;
         let to_residue = power(EXACT_SCALE.cast_signed() - scale).ok_or(NumberError::TooFine)?;
-        let (quotient, remainder) = (mantissa / surplus, mantissa % surplus);
-        let rounds_up = match (2 * remainder).cmp(&surplus) {
-            std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Equal => quotient % 2 == 1,
-            std::cmp::Ordering::Greater => true,
-        };
-        let taken = if rounds_up { remainder - surplus } else { remainder };
-        Self { stored: quotient + i128::from(rounds_up), residue: taken * to_residue }
-            .within_limit()
+        Self::half_even(mantissa / surplus, mantissa % surplus, surplus, to_residue).within_limit()
+    }
+
+    fn with_sign(self, is_negative: bool) -> Self {
+        if is_negative { Self { stored: -self.stored, residue: -self.residue } } else { self }
     }
 
     fn within_limit(self) -> Result<Self, NumberError> {

@@ -27,6 +27,9 @@ use crate::text_column::KeyTable;
 /// Rows of a page, as parquet's writers have it.
 pub(crate) const PAGE_ROWS: usize = 20_000;
 
+/// Fewer new values of a page than this say nothing about whether values repeat.
+pub(crate) const FEW_NEW_VALUES: usize = 512;
+
 /// Longer bounds of text are cut, and marked as such; parquet's writers have the same limit.
 const BOUND_BYTES: usize = 64;
 

@@ -11,15 +11,13 @@ use parquet::errors::ParquetError;
 use parquet::schema::types::ColumnDescPtr;
 
 use crate::column_chunk::{
-    ColumnChunk, ColumnChunkWriter, PAGE_ROWS, PageFacts, Scratch, nulls_of, number,
+    ColumnChunk, ColumnChunkWriter, FEW_NEW_VALUES, PAGE_ROWS, PageFacts, Scratch, nulls_of, number,
 };
 use crate::hybrid::{Levels, code_width, put_codes};
 
 /// After so many values of a page it mostly shows whether they repeat. By arithmetic, not measured: of
 /// 20,000 equally likely values in 40,000 rows, nine in ten of the first 4096 rows bring a new one.
 const SAMPLE: usize = 4096;
-/// Fewer new values than this say nothing about whether they repeat.
-const FEW: usize = 512;
 /// An empty place of the hash table.
 const EMPTY: u32 = u32::MAX;
 
@@ -155,7 +153,7 @@ impl Dictionary {
             }
         }
         let new = self.distinct.len() - known;
-        Ok(new < FEW || new * 2 <= page.len())
+        Ok(new < FEW_NEW_VALUES || new * 2 <= page.len())
     }
 
     fn code_of(&mut self, value: i128) -> Result<u32, ParquetError> {

@@ -21,14 +21,12 @@ use parquet::errors::ParquetError;
 use parquet::schema::types::ColumnDescPtr;
 
 use crate::column_chunk::{
-    ColumnChunk, ColumnChunkWriter, PAGE_ROWS, PageFacts, Scratch, nulls_of, number,
+    ColumnChunk, ColumnChunkWriter, FEW_NEW_VALUES, PAGE_ROWS, PageFacts, Scratch, nulls_of, number,
 };
 use crate::hybrid::{Levels, code_width, put_codes};
 
 /// From this size on, a page of plain values ends.
 const PLAIN_PAGE_BYTES: usize = 1024 * 1024;
-/// Fewer new values than this say nothing about whether they repeat.
-const SAMPLE: usize = 512;
 /// A key that was not looked up yet.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -198,7 +196,7 @@ impl TextColumn {
     /// `DELTA_LENGTH_BYTE_ARRAY` and 669 599 738 for `DELTA_BYTE_ARRAY`: too little, for rare columns.
     fn pays(&self) -> bool {
         let (new, rows) = (self.dictionary.len() - self.page.known, self.page.codes.len());
-        let repeats = new < SAMPLE || new * 8 <= rows * 7;
+        let repeats = new < FEW_NEW_VALUES || new * 8 <= rows * 7;
         repeats && self.dictionary.body.len() <= self.dictionary_bytes
     }
 

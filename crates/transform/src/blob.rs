@@ -197,8 +197,7 @@ impl BlobReader {
             });
         }
         if bounds.records > 0 {
-            let nothing = self.buffer.split_off(self.buffer.len(), 0);
-            let text = mem::replace(&mut self.buffer, nothing);
+            let text = mem::take(&mut self.buffer);
             chunks.push(self.chunk(text, bounds)?);
         } else {
             self.summary.blank_lines += bounds.blank_lines;

@@ -32,7 +32,7 @@ impl Buffers {
 }
 
 /// Bytes of a blob. The memory goes back to where it came from.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Text {
     /// The bytes, and room for more.
     memory: Vec<u8>,

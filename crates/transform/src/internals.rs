@@ -1,7 +1,8 @@
 //! Inner parts, opened for fuzz targets and benches. No promise of stability.
 
 use crate::csv::{self, FieldTable, MalformedRecord, RecordReader};
-use crate::decode::{Dictionary, STRIP_ROWS};
+use crate::decode::STRIP_ROWS;
+use crate::decode::dictionary::Dictionary;
 
 /// A record as the splitter sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

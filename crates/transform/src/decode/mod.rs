@@ -5,7 +5,7 @@
 //! typed goes to quarantine whole, with its first fault.
 
 mod dates;
-mod dictionary;
+pub(crate) mod dictionary;
 mod memo;
 mod numbers;
 mod quarantine;
@@ -31,11 +31,7 @@ use crate::error::Error;
 use crate::header::BoundColumn;
 
 pub(crate) use dates::DateFormats;
-#[cfg(feature = "internals")]
-pub(crate) use dictionary::Dictionary;
-#[cfg(not(feature = "internals"))]
-use dictionary::Dictionary;
-use dictionary::NULL;
+use dictionary::{Dictionary, NULL};
 use numbers::DecimalColumn;
 use quarantine::{Fault, Faults, Place};
 pub use quarantine::{QuarantinedRow, Rule, quarantine_batch};
@@ -82,6 +78,11 @@ impl Chunk {
             }
         }
         decoder.finish()
+    }
+
+    /// The number within the blob, from 1.
+    fn record_number(&self, number_in_chunk: u32) -> i64 {
+        self.records_before.cast_signed() + i64::from(number_in_chunk) + 1
     }
 }
 
@@ -175,9 +176,8 @@ impl<'a> Decoder<'a> {
         self.append_extra(kept, table);
         let before = self.classes.len();
         self.charge.append_classes(&self.repeating, kept, &mut self.classes);
-        self.records.extend(kept.iter().map(|row| {
-            self.chunk.records_before.cast_signed() + i64::from(table.number(*row)) + 1
-        }));
+        let number = |row: &usize| self.chunk.record_number(table.number(*row));
+        self.records.extend(kept.iter().map(number));
         self.add_costs(kept, before);
     }
 
@@ -215,7 +215,7 @@ impl<'a> Decoder<'a> {
             let cost = self.decimals.iter().find(|column| column.is_cost());
             let place = Place {
                 blob: self.plan.ordinal,
-                record: self.record_number(table.number(row)),
+                record: self.chunk.record_number(table.number(row)),
                 byte_offset: self.chunk.byte_offset + table.start(row) as u64,
             };
             self.quarantined.push(QuarantinedRow {
@@ -238,7 +238,7 @@ impl<'a> Decoder<'a> {
             return Ok(());
         }
         Err(Error::RepeatedHeader {
-            record: self.record_number(number).cast_unsigned(),
+            record: self.chunk.record_number(number).cast_unsigned(),
             byte_offset: self.chunk.byte_offset + start as u64,
         })
     }
@@ -262,7 +262,7 @@ impl<'a> Decoder<'a> {
         self.quarantined.push(QuarantinedRow {
             place: Place {
                 blob: self.plan.ordinal,
-                record: self.record_number(record.number),
+                record: self.chunk.record_number(record.number),
                 byte_offset: self.chunk.byte_offset + record.start as u64,
             },
             rule: Rule::of_malformed(record.malformed),
@@ -273,11 +273,6 @@ impl<'a> Decoder<'a> {
             raw: raw.to_vec(),
         });
         Ok(())
-    }
-
-    /// The number within the blob, from 1.
-    fn record_number(&self, number_in_chunk: u32) -> i64 {
-        self.chunk.records_before.cast_signed() + i64::from(number_in_chunk) + 1
     }
 
     fn finish(mut self) -> Result<DecodedChunk, Error> {

@@ -12,6 +12,7 @@
 //! ```
 
 use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::error::ArrowError;
@@ -86,13 +87,11 @@ impl RepeatingColumns {
         let mut columns: Vec<Column> =
             bound.map(|bound| Column::new(bound.column, bound.field, plan)).collect();
         columns.sort_unstable_by_key(|column| column.field);
-        let mut this = Self { columns, groups: Vec::new(), is_grouped: false, rows: 0 };
         let known = plan.groups.get();
-        this.is_grouped = known.is_some();
-        let single = || (0..this.columns.len()).map(|at| at..at + 1).collect();
+        let single = || (0..columns.len()).map(|at| at..at + 1).collect();
         let groups: Vec<Range<usize>> = known.cloned().unwrap_or_else(single);
-        this.groups = groups.into_iter().map(|group| Group::new(group, &this.columns)).collect();
-        this
+        let groups = groups.into_iter().map(|group| Group::new(group, &columns)).collect();
+        Self { columns, groups, is_grouped: known.is_some(), rows: 0 }
     }
 
     /// Reads the columns of a strip. The rows are appended, those with a fault too.
@@ -165,11 +164,11 @@ impl RepeatingColumns {
                     put(column.name, parsed);
                     put(added::TAGS_RAW, raw);
                 }
-                Values::Date(dates) => put(column.name, std::sync::Arc::new(dates.finish(&codes))),
+                Values::Date(dates) => put(column.name, Arc::new(dates.finish(&codes))),
                 Values::Boolean(_) => {
                     let value = |code: &i32| (*code != NULL).then_some(*code == 1);
                     let values: BooleanArray = codes.iter().map(value).collect();
-                    put(column.name, std::sync::Arc::new(values));
+                    put(column.name, Arc::new(values));
                 }
             }
         }
