@@ -125,13 +125,16 @@ fn row_groups(encoder: &RowGroupEncoder, batches: &[RecordBatch]) -> Outcome<Vec
 }
 
 fn rollup(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) -> Outcome<()> {
-    let definition = Definition::parse(include_str!("../pipelines/rollups/department_month.toml"))?;
-    let sums = || -> Outcome<Vec<Partial>> {
-        let batches = subject.batches.iter();
-        batches.map(|batch| Ok(Partial::of_batch(&definition, Metric::Amortized, batch)?)).collect()
-    };
-    sums()?;
-    group.bench_function("rollup", |bencher| bencher.iter(|| black_box(sums()).is_ok()));
+    let all = Definition::all_shipped()?;
+    for (name, definitions) in [("rollup/department_month", &all[..1]), ("rollup/shipped", &all)] {
+        let sums = || -> Outcome<Vec<Partial>> {
+            let batches = subject.batches.iter();
+            let pairs = batches.flat_map(|batch| definitions.iter().map(move |d| (d, batch)));
+            pairs.map(|(d, batch)| Ok(Partial::of_batch(d, Metric::Amortized, batch)?)).collect()
+        };
+        sums()?;
+        group.bench_function(name, |bencher| bencher.iter(|| black_box(sums()).is_ok()));
+    }
     Ok(())
 }
 

@@ -51,6 +51,9 @@ echo
 echo "The same again: the same bill gives the same bytes, so there is nothing to publish."
 "$costlake" run -q -c pipelines/demo.toml | tail -n 1
 echo
+echo "Why the two differ, per department and per commitment:"
+"$costlake" reconcile -c pipelines/demo.toml --period 2025-07
+echo
 echo "Every object, read back and proven against its manifest:"
 "$costlake" verify -c pipelines/demo.toml | tail -n 1
 
@@ -58,7 +61,7 @@ lake=$PWD/$demo/lake
 cat <<TEXT
 
 The Parquet lies in $demo/lake:
-$(cd "$demo/lake" && find . -name '*.parquet' | LC_ALL=C sort | sed 's|^\./|  |')
+$(cd "$demo/lake" && find . -name '*.parquet' | cut -d/ -f2 | LC_ALL=C sort | uniq -c | sed 's|^ *\([0-9]*\) \(.*\)|  \2: \1 objects|')
 
 Open it with DuckDB or with Polars:
 

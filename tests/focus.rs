@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Outcome, run, text};
+use crate::harness::{Outcome, reference, run, text};
 use crate::reading::{CsvRows, ParquetRows};
 
 const HEADER: [&str; 20] = [
@@ -240,4 +240,88 @@ fn an_export_of_focus_costs_is_one_report_of_both_metrics() {
     assert_eq!(result["months"][0]["scope"], "billing-account-12");
     let reports = result["months"][0]["reports"].as_array().unwrap();
     assert_eq!(reports.iter().map(|r| r["rows"].as_u64().unwrap()).collect::<Vec<_>>(), [rows; 2]);
+}
+
+/// The worked examples of the FOCUS specification (1.2, commitment discounts), with what it says of each:
+/// file, purchases billed, shares used and unused, rows.
+const SCENARIOS: [(&str, [&str; 3], u64); 5] = [
+    ("commitment_discount_purchase_scenario_1", ["8760", "0", "0"], 1),
+    ("commitment_discount_purchase_scenario_2", ["3", "0", "0"], 3),
+    ("commitment_discount_usage_scenario_1", ["0", "1", "0"], 1),
+    ("commitment_discount_usage_scenario_2", ["0", "0", "1"], 1),
+    // An hour of four normalized ones for 2.00, consumed by two machines of two for 1.00 each.
+    (
+        "one_hundred_percent_utilization_with_commitment_discount_flexibility_with_2_resources",
+        ["2", "2", "0"],
+        3,
+    ),
+];
+
+/// The examples leave out what a FOCUS file must have: the billing currency and the billing account.
+const NOT_IN_SCENARIOS: [&str; 4] = ["--currency", "USD", "--scope-name", "focus"];
+
+const SCENARIO_COMMITMENT: &str = "<my-commitment-discount-id>";
+
+fn scenario(samples: &Path, name: &str) -> PathBuf {
+    samples.join(format!("focus_spec_{name}.csv"))
+}
+
+/// The same file with one column more, the same in every row.
+fn with_column(file: &Path, copy: &Path, header: &str, value: &str) {
+    let mut reader = csv::Reader::from_path(file).unwrap();
+    let mut writer = csv::Writer::from_path(copy).unwrap();
+    let mut names = reader.headers().unwrap().clone();
+    names.push_field(header);
+    writer.write_record(&names).unwrap();
+    for row in reader.records() {
+        let mut row = row.unwrap();
+        row.push_field(value);
+        writer.write_record(&row).unwrap();
+    }
+    writer.flush().unwrap();
+}
+
+fn rollup<'a>(result: &'a Value, name: &str) -> &'a [Value] {
+    let rollups = result["months"][0]["rollups"].as_array().unwrap();
+    rollups.iter().find(|rollup| rollup["name"] == name).unwrap()["rows"].as_array().unwrap()
+}
+
+#[test]
+fn scenarios_of_the_focus_specification_give_its_figures_per_commitment() {
+    let Some(samples) = reference("samples") else { return };
+    for (name, [purchases, used, unused], rows) in SCENARIOS {
+        // As published nothing says what kind of commitment it is.
+        for (kind, commitment_type) in
+            [("", "reservation"), ("Reservation", "reservation"), ("Savings Plan", "savings_plan")]
+        {
+            let folder = TempDir::new().unwrap();
+            let (file, lake) = (folder.path().join("focus.csv"), folder.path().join("lake"));
+            with_column(&scenario(&samples, name), &file, "CommitmentDiscountType", kind);
+            let result = convert(&file, &lake, &NOT_IN_SCENARIOS).exits(0).json();
+            let commitments = rollup(&result, "commitment_month");
+            assert_eq!(commitments.len(), 1, "{name}");
+            let of_month = &commitments[0];
+            assert_eq!(of_month["commitment_id"], SCENARIO_COMMITMENT, "{name}");
+            assert_eq!(of_month["commitment_purchases"], purchases, "{name}");
+            assert_eq!(of_month["used_shares"], used, "{name}");
+            assert_eq!(of_month["unused_shares"], unused, "{name}");
+            assert_eq!(of_month["actual_rows"], rows, "{name}");
+
+            // Billed and effective cost of every row are a cause, so no other difference is left.
+            let reconciled = run(&["reconcile", "--lake", text(&lake), "-o", "json"]).exits(0);
+            let reconciled = reconciled.json();
+            let month = &reconciled["months"][0];
+            let department = &month["departments"][0];
+            assert_eq!(department["actual_cost"], purchases, "{name}: billed");
+            let consumed = if used == "0" { unused } else { used };
+            assert_eq!(department["amortized_cost"], consumed, "{name}: effective");
+            let commitments = month["commitments"].as_array().unwrap();
+            assert_eq!(commitments.len(), 1, "{name}");
+            let to_date = &commitments[0];
+            assert_eq!(to_date["commitment_type"], commitment_type, "{name}");
+            assert_eq!(to_date["purchases_to_date"], purchases, "{name}");
+            assert_eq!(to_date["used_to_date"], used, "{name}");
+            assert_eq!(to_date["unused_to_date"], unused, "{name}");
+        }
+    }
 }

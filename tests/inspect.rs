@@ -1,6 +1,6 @@
 //! Looking without changing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -255,56 +255,92 @@ fn variables_of(pipeline: &Path) -> BTreeMap<String, &'static str> {
 fn the_schema_is_the_documented_one() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/format.md");
     let document = fs::read_to_string(document).unwrap();
-    for (table, heading) in [
-        ("cost_line_items", "### `cost_line_items`"),
-        ("quarantine", "### `quarantine`"),
-        ("department_month", "`department_month`:\n"),
-    ] {
-        let result = run(&["schema", table, "-o", "json"]).exits(0).json();
+    let lake = SmallLake::new();
+    run(&["reconcile", "--lake", text(&lake.path())]).exits(0);
+    let mut tables = BTreeSet::new();
+    for path in published(&lake.path()).into_keys() {
+        let table = path.split('/').next().unwrap().to_owned();
+        let documented = documented_columns(&document, &table);
+        let columns = ParquetRows::columns_of(&lake.path().join(&path));
+        assert_eq!(columns, documented, "{path}");
+        tables.insert(table);
+    }
+    tables.insert("quarantine".to_owned());
+    assert_eq!(tables.len(), 13);
+    for table in tables {
+        let result = run(&["schema", &table, "-o", "json"]).exits(0).json();
         let columns = result["columns"].as_array().unwrap();
         let shown = columns.iter().map(|column| {
             let cell = |name: &str| column[name].as_str().unwrap().to_owned();
             (cell("column"), cell("type"), column["nullable"].as_bool().unwrap())
         });
-        let documented = documented_columns(&document, heading, table);
-        assert_eq!(shown.collect::<Vec<_>>(), documented, "{table}");
-    }
-    let lake = SmallLake::new();
-    for path in published(&lake.path()).into_keys() {
-        let table = path.split('/').next().unwrap();
-        let heading = match table {
-            "department_month" => "`department_month`:\n".to_owned(),
-            table => format!("### `{table}`"),
-        };
-        let documented = documented_columns(&document, &heading, table);
-        let columns = ParquetRows::columns_of(&lake.path().join(&path));
-        assert_eq!(columns, documented, "{path}");
+        assert_eq!(shown.collect::<Vec<_>>(), documented_columns(&document, &table), "{table}");
     }
 }
 
-/// Name, Arrow type and nullability of the columns in the table below a heading.
-fn documented_columns(document: &str, heading: &str, table: &str) -> Vec<(String, String, bool)> {
-    let rest = document.split_once(heading).unwrap().1;
+/// Name, Arrow type and nullability of the columns of a table, as the document has them.
+fn documented_columns(document: &str, table: &str) -> Vec<(String, String, bool)> {
+    let is_heading = |line: &&str| {
+        *line == format!("### `{table}`")
+            || (line.starts_with(&format!("`{table}`")) && line.ends_with(':'))
+    };
+    match document.lines().find(is_heading) {
+        Some(heading) => columns_below(document, heading),
+        None => columns_by_reference(document, table),
+    }
+}
+
+/// A table below a heading. Columns of rollups are OPTIONAL but the department's id, as the document says.
+fn columns_below(document: &str, heading: &str) -> Vec<(String, String, bool)> {
+    let is_rollup = !heading.starts_with('#');
+    let rest = document.split_once(&format!("{heading}\n")).unwrap().1;
     let lines = rest.lines().skip_while(|line| !line.starts_with("|---"));
     let rows = lines.skip(1).take_while(|line| line.starts_with('|'));
     rows.map(|row| {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let arrow = match cells[2] {
-            "string" => "Utf8",
-            "binary" => "Binary",
-            "date" => "Date32",
-            "decimal(38,24)" => "Decimal128(38, 24)",
-            "boolean" => "Boolean",
-            "int32" => "Int32",
-            "int64" => "Int64",
-            other => panic!("{other}"),
-        };
-        // OPTIONAL in Parquet, as the document says below the table.
-        let is_currency_key = table == "department_month" && cells[1] == "`billing_currency`";
-        let nullable = !cells[4].starts_with("never") || is_currency_key;
-        (cells[1].trim_matches('`').to_owned(), arrow.to_owned(), nullable)
+        let name = cells[1].trim_matches('`').to_owned();
+        let optional = is_rollup && name != "department_id";
+        let nullable = optional || !cells[4].starts_with("never");
+        (name, arrow_type(cells[2]), nullable)
     })
     .collect()
+}
+
+/// A row of the table of rollups that have the measures of another one.
+fn columns_by_reference(document: &str, table: &str) -> Vec<(String, String, bool)> {
+    let row = document.lines().find(|line| line.starts_with(&format!("| `{table}` | `"))).unwrap();
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    let named = |text: &str| -> Vec<String> {
+        text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let keys = named(cells[2]).into_iter().map(|key| {
+        let arrow = if key == "charge_date" { "Date32" } else { "Utf8" };
+        let nullable = key != "department_id";
+        (key, arrow.to_owned(), nullable)
+    });
+    let mut measures = named(cells[3]).into_iter();
+    let other = documented_columns(document, &measures.next().unwrap());
+    let is_key = |(name, ..): &(String, String, bool)| name != "billing_currency";
+    let of_other = other.into_iter().skip_while(is_key).skip(1);
+    let types = cells[3].split("`: ").skip(1).map(|rest| rest.split(", ").next().unwrap());
+    let own = measures.zip(types).map(|(name, kind)| (name, arrow_type(kind), true));
+    keys.chain(of_other).chain(own).collect()
+}
+
+fn arrow_type(documented: &str) -> String {
+    match documented {
+        "string" => "Utf8".to_owned(),
+        "binary" => "Binary".to_owned(),
+        "date" => "Date32".to_owned(),
+        "boolean" => "Boolean".to_owned(),
+        "int32" => "Int32".to_owned(),
+        "int64" => "Int64".to_owned(),
+        decimal if decimal.starts_with("decimal(38,") => {
+            let scale = decimal.strip_prefix("decimal(38,").unwrap().strip_suffix(')').unwrap();
+            format!("Decimal128(38, {scale})")
+        }
+        other => panic!("{other}"),
+    }
 }
 
 #[test]
@@ -323,7 +359,17 @@ fn the_schema_of_a_file_is_what_its_header_maps_to() {
 fn completions_know_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let outcome = run(&["completions", shell]).exits(0);
-        for command in ["run", "plan", "convert", "status", "verify", "simulate", "schema"] {
+        for command in [
+            "run",
+            "plan",
+            "convert",
+            "rollup",
+            "reconcile",
+            "status",
+            "verify",
+            "simulate",
+            "schema",
+        ] {
             assert!(outcome.stdout.contains(command), "{shell} lacks {command}");
         }
         assert_eq!(outcome.stderr, "");
@@ -335,7 +381,9 @@ fn help_and_version_are_results() {
     run(&["--version"]).exits(0).shows(&["costlake ", env!("CARGO_PKG_VERSION")]);
     let outcome = run(&["--help"]).exits(0).shows(&["Exit codes"]);
     assert_eq!(outcome.stderr, "");
-    for command in ["run", "plan", "convert", "status", "verify", "simulate", "schema"] {
+    for command in
+        ["run", "plan", "convert", "rollup", "reconcile", "status", "verify", "simulate", "schema"]
+    {
         run(&[command, "--help"]).exits(0).shows(&["Usage:"]);
         assert!(outcome.stdout.contains(command));
     }

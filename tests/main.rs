@@ -17,6 +17,9 @@ mod reading;
 // The main job: three months, both metrics, again, with other threads, and after a month moved.
 #[cfg(test)]
 mod main_job;
+// Definitions, departments and `costlake rollup`, against sums of the CSV files.
+#[cfg(test)]
+mod rollups;
 // Rows and money in are rows and money out.
 #[cfg(test)]
 mod conservation;

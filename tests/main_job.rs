@@ -12,6 +12,9 @@ use crate::reading::ParquetRows;
 /// Three months, both metrics, one department that has no name and one that has a comma.
 const SIZE: [&str; 4] = ["--polls", "1", "--rows-per-month", "600"];
 
+/// Of each month: two reports, nine rollups, two tables of reconciliation.
+const TABLES: usize = 13;
+
 #[test]
 fn three_months_become_a_table_a_result_and_a_lake() {
     let world = World::new(&SIZE);
@@ -47,12 +50,15 @@ fn three_months_become_a_table_a_result_and_a_lake() {
             format!("cost_line_items/metric=actual/billing_period={month}/{scope}"),
             format!("cost_line_items/metric=amortized/billing_period={month}/{scope}"),
             format!("department_month/billing_period={month}/{scope}"),
+            format!("reconciliation/billing_period={month}/{scope}"),
         ]
     });
-    assert_eq!(paths, expected.collect());
+    let missing: Vec<String> = expected.filter(|path| !paths.contains(path)).collect();
+    assert_eq!(missing, Vec::<String>::new());
+    assert_eq!(paths.len(), 3 * TABLES);
     let commits = commits(&world.lake());
     assert_eq!(commits.len(), 1, "one record per run");
-    assert_eq!(commits[0]["partitions"].as_array().unwrap().len(), 9);
+    assert_eq!(commits[0]["partitions"].as_array().unwrap().len(), 3 * TABLES);
 }
 
 /// The departments of a month add up to its reports, to the last stored digit.
@@ -225,7 +231,15 @@ fn a_definition_of_ones_own_becomes_a_table() {
     let args = ["-o", "json", "--period", "2025-05", "--definition", text(&definition)];
     let result = world.run(&args).exits(0).json();
     let rollups = result["months"][0]["rollups"].as_array().unwrap();
-    assert_eq!(rollups.len(), 1);
+    let names: Vec<&str> = rollups.iter().map(|rollup| rollup["name"].as_str().unwrap()).collect();
+    let needed = [
+        "department_month",
+        "department_class_month",
+        "commitment_month",
+        "commitment_department_month",
+    ];
+    assert_eq!(names[0], "cost_center_month");
+    assert_eq!(names[1..], needed, "what a run reconciles with");
     let path = rollups[0]["path"].as_str().unwrap();
     assert_eq!(
         path,

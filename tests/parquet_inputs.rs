@@ -127,7 +127,7 @@ fn exports_of_all_types_give_the_lake_of_their_csv_files() {
     }
     let mut script = python("oracles/same_lake.py").unwrap();
     let outcome = finish(script.args(&lakes).spawn().unwrap()).exits(0);
-    assert_eq!(outcome.stdout, "ok: 9 objects\n".repeat(10));
+    assert_eq!(outcome.stdout, "ok: 39 objects\n".repeat(10));
 }
 
 #[test]

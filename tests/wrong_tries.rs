@@ -12,6 +12,7 @@ mod azure;
 mod configuration;
 mod endings;
 mod files;
+mod rollups;
 
 /// One report of one month: one submit, so that retries can be counted.
 const ONE: [&str; 4] = ["--period", "2025-05", "--metric", "actual"];

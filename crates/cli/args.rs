@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use costlake_transform::reconcile::Policy;
 
 use crate::contract::Contract;
 use crate::ingest::Limits;
@@ -85,6 +86,10 @@ pub(crate) enum Command {
     Plan(RunArgs),
     /// Convert cost files that are already there; needs no Azure.
     Convert(ConvertArgs),
+    /// Compute rollups of months that are in the lake, and publish them.
+    Rollup(RollupArgs),
+    /// Explain why actual and amortized costs differ, per department and per commitment.
+    Reconcile(ReconcileArgs),
     /// Show what the lake holds.
     Status(LakeArgs),
     /// Re-read every published object and prove it against its manifest.
@@ -144,8 +149,9 @@ pub(crate) struct WorkArgs {
     /// The lake: a folder or a file:// URL.
     #[arg(long, value_name = "URL", env = "COSTLAKE_LAKE")]
     pub lake: Option<String>,
-    /// A rollup definition to build; may be given several times. Replaces those of the file.
-    #[arg(long = "definition", value_name = "FILE")]
+    /// A rollup to build: a shipped one by its name, or a file; may be given several times. Replaces those of the
+    /// pipeline file.
+    #[arg(long = "definition", value_name = "NAME|FILE")]
     pub definitions: Vec<PathBuf>,
     /// Writes the result as JSON into a file.
     #[arg(long, value_name = "FILE")]
@@ -182,6 +188,9 @@ pub(crate) struct ConvertArgs {
     /// and scope.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// The pipeline file: of it, the lake, the rollups and the departments.
+    #[arg(short, long, env = "COSTLAKE_CONFIG")]
+    pub config: Option<PathBuf>,
     /// actual or amortized, for files without a manifest. FOCUS files show both; of them it takes one, or both.
     #[arg(long, value_name = "METRIC")]
     pub metric: Option<String>,
@@ -204,12 +213,49 @@ pub(crate) struct LakeArgs {
     /// The lake: a folder or a file:// URL.
     #[arg(long, value_name = "URL", env = "COSTLAKE_LAKE")]
     pub lake: Option<String>,
-    /// The pipeline file that names the lake.
+    /// The pipeline file: of it, the lake and, where it matters, rollups, departments and policy.
     #[arg(short, long, env = "COSTLAKE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Only these months.
+    /// Only these months: 2025-07, 2025-01..2025-07, open, last-month, last-N-months.
     #[arg(long = "period", value_name = "PERIOD", value_delimiter = ',')]
     pub periods: Vec<String>,
+}
+
+/// Which rollups, of which lake.
+#[derive(Debug, Args)]
+pub(crate) struct RollupArgs {
+    #[command(flatten)]
+    pub lake: LakeArgs,
+    /// A rollup to compute: a shipped one by its name, or a file; may be given several times. Replaces those of the
+    /// pipeline file.
+    #[arg(long = "definition", value_name = "NAME|FILE")]
+    pub definitions: Vec<PathBuf>,
+    /// Writes the result as JSON into a file.
+    #[arg(long, value_name = "FILE")]
+    pub result_file: Option<PathBuf>,
+}
+
+/// What to reconcile, and how.
+#[derive(Debug, Args)]
+pub(crate) struct ReconcileArgs {
+    #[command(flatten)]
+    pub lake: LakeArgs,
+    /// Shares unused commitment back: `owner`, to the departments that bought it; `by-usage`, to those that used
+    /// it; `central`, to nobody. Replaces that of the pipeline file.
+    #[arg(long, value_name = "POLICY")]
+    pub unused: Option<Policy>,
+    /// A second lake, with the scopes of departments: shows what only the enrollment has.
+    #[arg(long, value_name = "URL")]
+    pub department_lake: Option<String>,
+    /// Ends well even if the two reports differ in more than commitments.
+    #[arg(long)]
+    pub allow_other: bool,
+    /// Shows, and publishes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Writes the result as JSON into a file.
+    #[arg(long, value_name = "FILE")]
+    pub result_file: Option<PathBuf>,
 }
 
 /// A local Azure.
@@ -301,7 +347,7 @@ pub(crate) enum SimulateCommand {
 /// Which schema.
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
-    /// A table (cost_line_items, quarantine, department_month) or a cost file.
+    /// A table (cost_line_items, quarantine, a shipped rollup, reconciliation, commitment_reconciliation) or a cost file.
     #[arg(default_value = "cost_line_items", value_name = "TABLE|FILE")]
     pub subject: String,
     /// The billing currency, for a file that has no such column.

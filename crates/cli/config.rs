@@ -9,14 +9,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use costlake_fetch::{Config as FetchConfig, Credentials, Endpoints, Secret, StorageHost};
-use costlake_model::rollup::Definition;
+use costlake_model::departments::{Departments, DepartmentsFile};
+use costlake_model::rollup::{Definition, SHIPPED};
 use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug};
+use costlake_sink::Lake;
+use costlake_transform::reconcile::{ParsePolicyError, Policy};
 use serde::Deserialize;
 
-use crate::args::{RunArgs, ScopeArgs, WorkArgs};
+use crate::args::{RunArgs, ScopeArgs};
 use crate::error::Error;
+use crate::reconcile::{self, Definitions, Reconciler};
 
 /// A run, with every question answered.
 pub(crate) struct Plan {
@@ -30,6 +34,23 @@ pub(crate) struct Plan {
     pub lake: String,
     /// The rollups to build.
     pub definitions: Vec<Arc<Definition>>,
+    /// How months are reconciled at the end, if they are.
+    pub reconciliation: Option<Reconciliation>,
+}
+
+/// How months are reconciled.
+pub(crate) struct Reconciliation {
+    /// The rollups that it stands on.
+    pub definitions: Definitions,
+    /// What becomes of unused shares.
+    pub policy: Option<Policy>,
+}
+
+impl Reconciliation {
+    /// Reconciles months of a lake so.
+    pub(crate) fn of_lake<'a>(&self, lake: &'a Lake, now: DateTime<Utc>) -> Reconciler<'a> {
+        Reconciler::new(lake, self.definitions.clone(), self.policy, now)
+    }
 }
 
 /// A pipeline file as written.
@@ -43,6 +64,9 @@ pub(crate) struct PipelineFile {
     lake: Option<LakeFile>,
     #[serde(default, rename = "rollup")]
     rollups: Vec<RollupFile>,
+    departments: Option<DepartmentsFile>,
+    #[serde(default)]
+    reconcile: ReconcileFile,
     #[serde(skip)]
     directory: PathBuf,
 }
@@ -121,7 +145,15 @@ struct LakeFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RollupFile {
-    definition: PathBuf,
+    shipped: Option<String>,
+    definition: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReconcileFile {
+    enabled: Option<bool>,
+    unused: Option<String>,
 }
 
 /// A text, or where to find it.
@@ -180,6 +212,14 @@ impl PipelineFile {
         Ok(file)
     }
 
+    /// Reads a pipeline file, or takes an empty one where none is given.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub(crate) fn read_if_given(path: Option<&Path>) -> Result<Self, Error> {
+        path.map_or_else(|| Ok(Self::default()), Self::read)
+    }
+
     /// Resolves scopes, months, metrics, lake and rollups. `today` is the UTC day of the start.
     ///
     /// # Errors
@@ -209,7 +249,8 @@ impl PipelineFile {
             periods: parse_periods(&periods, today)?,
             metrics: parse_metrics(&metrics)?,
             lake: self.lake(args.work.lake.as_deref())?,
-            definitions: self.definitions(&args.work)?,
+            definitions: self.definitions_of_run(&args.work.definitions)?,
+            reconciliation: self.reconciliation()?,
         })
     }
 
@@ -228,32 +269,118 @@ impl PipelineFile {
         }
     }
 
-    /// The rollups to build: those given, else those of the file, else `department_month`.
+    /// The rollups to build: those given, by name or file, else those of the file, else all that are shipped.
     ///
     /// # Errors
-    /// The definition that cannot be used.
-    pub(crate) fn definitions(&self, args: &WorkArgs) -> Result<Vec<Arc<Definition>>, Error> {
-        let of_file = || self.rollups.iter().map(|rollup| self.directory.join(&rollup.definition));
-        let paths: Vec<PathBuf> = if args.definitions.is_empty() {
-            of_file().collect()
-        } else {
-            args.definitions.clone()
+    /// The definition or the department rule that cannot be used.
+    pub(crate) fn definitions(&self, given: &[PathBuf]) -> Result<Vec<Arc<Definition>>, Error> {
+        let definitions: Vec<Definition> = match (given, self.rollups.as_slice()) {
+            ([], []) => Definition::all_shipped().map_err(internal)?,
+            ([], of_file) => {
+                of_file.iter().map(|rollup| self.rollup(rollup)).collect::<Result<_, _>>()?
+            }
+            (given, _) => {
+                given.iter().map(|given| given_definition(given)).collect::<Result<_, _>>()?
+            }
         };
-        if paths.is_empty() {
-            return Ok(vec![Arc::new(department_month()?)]);
-        }
-        let definitions: Vec<_> = paths
-            .iter()
-            .map(|path| read_definition(path).map(Arc::new))
-            .collect::<Result<_, _>>()?;
         let mut names = std::collections::BTreeSet::new();
-        match definitions.iter().find(|definition| !names.insert(definition.name.as_str())) {
-            Some(twice) => Err(Error::usage(
+        if let Some(twice) = definitions.iter().find(|d| !names.insert(d.name.as_str())) {
+            return Err(Error::usage(
                 format!("two rollups are named {}", twice.name),
                 "give each definition a name of its own",
-            )),
-            None => Ok(definitions),
+            ));
         }
+        self.with_departments(definitions)
+    }
+
+    /// The rollups that a run builds: those that are asked for, and those that it reconciles with.
+    fn definitions_of_run(&self, given: &[PathBuf]) -> Result<Vec<Arc<Definition>>, Error> {
+        let mut definitions = self.definitions(given)?;
+        if self.reconciles() {
+            let is_new = |other: &Arc<Definition>| {
+                definitions.iter().all(|definition| definition.name != other.name)
+            };
+            let Definitions { of_departments, of_commitments } = self.definitions_of_reconcile()?;
+            let needed = of_departments.into_iter().chain(of_commitments);
+            let missing: Vec<_> = needed.filter(is_new).collect();
+            definitions.extend(missing);
+        }
+        Ok(definitions)
+    }
+
+    /// The rollups that a reconciliation stands on.
+    ///
+    /// # Errors
+    /// The department rule that cannot be used.
+    pub(crate) fn definitions_of_reconcile(&self) -> Result<Definitions, Error> {
+        let shipped = |names: [&str; 2]| {
+            let definitions = names.map(|name| Definition::shipped(name).map_err(internal));
+            self.with_departments(definitions.into_iter().collect::<Result<_, _>>()?)
+        };
+        Ok(Definitions {
+            of_departments: shipped(reconcile::OF_DEPARTMENTS)?,
+            of_commitments: shipped(reconcile::OF_COMMITMENTS)?,
+        })
+    }
+
+    /// How months are reconciled at the end, if they are.
+    ///
+    /// # Errors
+    /// The department rule or the policy that cannot be used.
+    pub(crate) fn reconciliation(&self) -> Result<Option<Reconciliation>, Error> {
+        let of_file = || {
+            let definitions = self.definitions_of_reconcile()?;
+            Ok(Reconciliation { definitions, policy: self.unused_policy(None)? })
+        };
+        self.reconciles().then(of_file).transpose()
+    }
+
+    fn reconciles(&self) -> bool {
+        self.reconcile.enabled.unwrap_or(true)
+    }
+
+    /// What becomes of unused shares: given, else as the file says, else nothing.
+    ///
+    /// # Errors
+    /// A text that names no policy.
+    pub(crate) fn unused_policy(&self, given: Option<Policy>) -> Result<Option<Policy>, Error> {
+        let parse = |text: &String| {
+            text.parse().map_err(|error: ParsePolicyError| {
+                Error::usage(error.to_string(), "see [reconcile] in docs/reconciliation.md")
+            })
+        };
+        match (given, &self.reconcile.unused) {
+            (Some(policy), _) => Ok(Some(policy)),
+            (None, of_file) => of_file.as_ref().map(parse).transpose(),
+        }
+    }
+
+    fn rollup(&self, file: &RollupFile) -> Result<Definition, Error> {
+        match (&file.shipped, &file.definition) {
+            (Some(name), None) => shipped(name),
+            (None, Some(path)) => read_definition(&self.directory.join(path)),
+            _ => Err(Error::usage(
+                "a [[rollup]] needs exactly one of shipped and definition",
+                "write shipped = \"department_month\", or definition = \"FILE\"",
+            )),
+        }
+    }
+
+    fn with_departments(
+        &self,
+        definitions: Vec<Definition>,
+    ) -> Result<Vec<Arc<Definition>>, Error> {
+        let Some(file) = &self.departments else {
+            return Ok(definitions.into_iter().map(Arc::new).collect());
+        };
+        let departments = Departments::try_from(file.clone()).map_err(|error| {
+            Error::usage(error.to_string(), "see [departments] in docs/rollups.md")
+        })?;
+        let departments = Arc::new(departments);
+        let with = |definition: Definition| {
+            Arc::new(definition.with_departments(Arc::clone(&departments)))
+        };
+        Ok(definitions.into_iter().map(with).collect())
     }
 
     /// The client's configuration and credentials.
@@ -393,23 +520,47 @@ impl PipelineFile {
     }
 }
 
-/// The shipped definition of `department_month`.
-///
-/// # Errors
-/// None in practice: the text is part of the program.
-pub(crate) fn department_month() -> Result<Definition, Error> {
-    const TEXT: &str = include_str!("../../pipelines/rollups/department_month.toml");
-    Definition::parse(TEXT).map_err(|error| Error::Internal(error.to_string()))
+/// Shipped definitions are part of the program: that one is wrong does not happen.
+fn internal(error: costlake_model::rollup::Error) -> Error {
+    Error::Internal(error.to_string())
+}
+
+fn shipped(name: &str) -> Result<Definition, Error> {
+    Definition::shipped(name)
+        .map_err(|error| Error::usage(error.to_string(), "see docs/rollups.md"))
+}
+
+/// A definition as `--definition` gives it: the name of a shipped one, or a file.
+fn given_definition(given: &Path) -> Result<Definition, Error> {
+    let name = given.to_str().filter(|name| SHIPPED.iter().any(|(shipped, _)| shipped == name));
+    match name {
+        Some(name) if !given.is_file() => shipped(name),
+        _ => read_definition(given),
+    }
 }
 
 fn read_definition(path: &Path) -> Result<Definition, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
+    let text = std::fs::read_to_string(path).map_err(|source| {
+        let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+        Error::usage(
+            format!("cannot read the rollup definition {}: {source}", path.display()),
+            format!("give a file, or the name of a shipped rollup: {}", names.join(", ")),
+        )
     })?;
-    Definition::parse(&text)
-        .map_err(|source| Error::Configuration { path: path.to_owned(), source: Box::new(source) })
+    let wrong = |source: costlake_model::rollup::Error| Error::Configuration {
+        path: path.to_owned(),
+        source: Box::new(source),
+    };
+    let definition = Definition::parse(&text).map_err(wrong)?;
+    // Whoever reads a table by its name relies on what is shipped under it.
+    let is_other = |(name, _): &(&str, &str)| {
+        *name == definition.name
+            && Definition::shipped(name).map_or(true, |shipped| shipped != definition)
+    };
+    if SHIPPED.iter().any(is_other) {
+        return Err(wrong(costlake_model::rollup::Error::NameTaken { found: definition.name }));
+    }
+    Ok(definition)
 }
 
 fn scopes_of_args(args: &ScopeArgs) -> Result<Vec<Scope>, Error> {

@@ -20,6 +20,7 @@ use crate::month::Publisher;
 use crate::output;
 use crate::progress::Progress;
 use crate::result::{MonthResult, RunResult};
+use crate::rollups;
 
 /// A staged report and the partition that it belongs to.
 struct Placed {
@@ -38,9 +39,12 @@ pub(crate) async fn convert(
 ) -> Result<RunResult, Error> {
     let started_at = Utc::now();
     let given = Given::of(args)?;
-    let pipeline = PipelineFile::default();
+    let pipeline = PipelineFile::read_if_given(args.config.as_deref())?;
     let location = pipeline.lake(args.work.lake.as_deref())?;
-    let definitions = pipeline.definitions(&args.work)?;
+    let definitions = pipeline.definitions(&args.work.definitions)?;
+    // Those who ask for some rollups get these, and nothing else.
+    let asks_for_all = args.work.definitions.is_empty();
+    let reconciliation = if asks_for_all { pipeline.reconciliation()? } else { None };
     let finding = inputs::find_reports(&args.paths);
     let Found { reports, skipped } = lifecycle::interruptible(finding).await?;
     let reports = match given.metric {
@@ -67,9 +71,21 @@ pub(crate) async fn convert(
             putting,
         };
         let placed = stage(&engine, publication, reports, &given).await?;
-        publish(&publisher, placed).await
+        let places = placed.iter().map(|placed| (placed.scope.clone(), placed.period)).collect();
+        if args.config.is_none() {
+            rollups::check_departments(&lake, &places).await?;
+        }
+        let months = publish(&publisher, placed).await?;
+        let reconciled = match &reconciliation {
+            Some(reconciliation) => {
+                let reconciler = reconciliation.of_lake(&lake, started_at);
+                reconciler.after_publishing(publication, putting, &places).await?
+            }
+            None => Vec::new(),
+        };
+        Ok((months, reconciled))
     };
-    let (months, record) = lifecycle::publishing(&lake, started_at, work).await?;
+    let ((months, reconciled), record) = lifecycle::publishing(&lake, started_at, work).await?;
     Ok(RunResult {
         command: "convert",
         lake: lake.location().to_owned(),
@@ -77,6 +93,7 @@ pub(crate) async fn convert(
         started_at,
         finished_at: Utc::now(),
         months,
+        reconciled,
         without_data: Vec::new(),
         skipped,
         errors: Vec::new(),

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use costlake_fetch as fetch;
+use costlake_model::BillingPeriod;
 use costlake_model::ledger::Imbalance;
+use costlake_model::rollup::Error as RollupError;
 use costlake_sink as sink;
 use costlake_transform as transform;
 
@@ -151,6 +153,41 @@ pub(crate) enum Error {
     /// Several reports failed, each for itself.
     #[error("{} reports failed", .0.len())]
     Several(Vec<Error>),
+    /// A month that the lake does not have.
+    #[error("{lake} has no line items of {period}")]
+    MonthMissing {
+        /// The lake.
+        lake: String,
+        /// The month.
+        period: BillingPeriod,
+    },
+    /// Rollups by the department rules of a pipeline file that is not given now.
+    #[error("the departments of {period} are by the rules of a pipeline file, which is not given")]
+    OtherDepartments {
+        /// The month.
+        period: BillingPeriod,
+    },
+    /// Tables of the lake that cannot be reconciled.
+    #[error("cannot reconcile")]
+    Reconcile(#[from] transform::reconcile::Error),
+    /// Sums that are not what they must be.
+    #[error("{} cannot be reconciled: sums differ from the line items, or have no cause", output::counted(*months, "month"))]
+    Residual {
+        /// How many months.
+        months: usize,
+    },
+    /// Months of which only one metric is in the lake.
+    #[error("{} cannot be reconciled: the lake has one metric only", output::counted(*months, "month"))]
+    MetricUnknown {
+        /// How many months.
+        months: usize,
+    },
+    /// The two reports differ in more than commitments.
+    #[error("actual and amortized differ in more than commitments in {}", output::counted(*months, "month"))]
+    OtherDifference {
+        /// How many months.
+        months: usize,
+    },
     /// Some objects of the lake are not what their manifests say.
     #[error("{damaged} of {checked} objects are not what their manifests say")]
     Unproven {
@@ -188,7 +225,10 @@ impl Error {
     /// The exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage { .. } | Self::Configuration { .. } => ExitCode::Usage,
+            Self::Usage { .. }
+            | Self::Configuration { .. }
+            | Self::MonthMissing { .. }
+            | Self::OtherDepartments { .. } => ExitCode::Usage,
             Self::File { .. } | Self::Simulator(_) | Self::Internal(_) => ExitCode::Failed,
             Self::Store { source, .. } => match source.kind {
                 FailureKind::Missing => ExitCode::Usage,
@@ -208,6 +248,10 @@ impl Error {
             | Self::Rollup(_)
             | Self::MetricMissing { .. }
             | Self::Vanished { .. }
+            | Self::Reconcile(_)
+            | Self::Residual { .. }
+            | Self::OtherDifference { .. }
+            | Self::MetricUnknown { .. }
             | Self::Unproven { .. } => ExitCode::DataCheck,
             Self::Report { source, .. } => source.exit_code(),
             Self::Several(errors) => errors.first().map_or(ExitCode::Failed, Self::exit_code),
@@ -250,6 +294,10 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Usage { hint, .. } => return hint.clone(),
+            Self::Configuration { source, .. } if source.is::<RollupError>() => {
+                "docs/rollups.md shows every part of a definition"
+            }
+            Self::Configuration { .. } => "pipelines/ea-daily.toml explains every key",
             Self::Refused { source, .. } => source.hint()?,
             Self::Store { source, .. } => source.hint(),
             Self::Report { source, .. } => return source.hint(),
@@ -279,6 +327,16 @@ impl Error {
                 "the report is empty: fetch it again later; nothing was published for this month"
             }
             Self::Damaged { .. } => "fetch the file again",
+            Self::OtherDepartments { .. } => {
+                "give it with --config: the rows would go back to the departments of the files"
+            }
+            Self::MonthMissing { .. } => "`costlake status` shows the months that are there",
+            Self::Reconcile(_) => "recompute the rollups with `costlake rollup`",
+            Self::Residual { .. } => "`costlake verify` proves what is stored",
+            Self::MetricUnknown { .. } => "pull or convert the other metric of these months",
+            Self::OtherDifference { .. } => {
+                "the warnings name departments and classes; pull both reports again, or accept it with --allow-other"
+            }
             Self::Unsupported { .. } => {
                 "export it as CSV, or as Parquet the way Azure does: flat columns, Snappy, not encrypted"
             }
@@ -301,7 +359,7 @@ impl Error {
         let _ = writeln!(text, "error: {}", printable(&self.to_string()));
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            let _ = writeln!(text, "  because: {}", printable(&error.to_string()));
+            let _ = writeln!(text, "  because: {}", printable(error.to_string().trim_end()));
             cause = error.source();
         }
         if let Some(hint) = self.hint() {

@@ -6,6 +6,7 @@ use arrow::datatypes::Schema;
 use chrono::{SecondsFormat, Utc};
 use comfy_table::{CellAlignment, Table, presets};
 use costlake_model::columns::{self, SOURCE_COLUMNS};
+use costlake_model::rollup::{Definition, SHIPPED};
 use costlake_model::{BillingPeriod, ExactSum, Partition, Table as LakeTable};
 use costlake_sink::{CheckedObject, Lake, PartitionStatus};
 use costlake_transform::header::Binding;
@@ -18,10 +19,7 @@ use crate::inputs::{self, InputFile};
 use crate::output::{self, Row, Show};
 
 async fn open_lake(args: &LakeArgs) -> Result<(Lake, Vec<BillingPeriod>), Error> {
-    let pipeline = match &args.config {
-        Some(path) => PipelineFile::read(path)?,
-        None => PipelineFile::default(),
-    };
+    let pipeline = PipelineFile::read_if_given(args.config.as_deref())?;
     let location = pipeline.lake(args.lake.as_deref())?;
     let periods = config::parse_periods(&args.periods, Utc::now().date_naive())?;
     Ok((Lake::open(&location, false).await?, periods))
@@ -221,8 +219,11 @@ pub(crate) fn schema(args: &SchemaArgs) -> Result<Columns, Error> {
     let table = match name {
         "cost_line_items" => Some(columns::line_item_schema().as_ref().clone()),
         "quarantine" => Some(columns::quarantine_schema().as_ref().clone()),
-        "department_month" => Some(config::department_month()?.schema()),
-        _ => None,
+        "reconciliation" => Some(columns::reconciliation_schema().as_ref().clone()),
+        "commitment_reconciliation" => {
+            Some(columns::commitment_reconciliation_schema().as_ref().clone())
+        }
+        name => Definition::shipped(name).ok().map(|definition| definition.schema()),
     };
     match table {
         Some(schema) => Ok(Columns {
@@ -235,9 +236,10 @@ pub(crate) fn schema(args: &SchemaArgs) -> Result<Columns, Error> {
             Err(Error::usage(
                 format!("there is no table and no file {name}"),
                 format!(
-                    "name {}, {}, department_month or a cost file of this machine",
+                    "name {}, {}, {}, a table of `costlake reconcile` or a cost file of this machine",
                     LakeTable::LineItems.name(),
-                    LakeTable::Quarantine.name()
+                    LakeTable::Quarantine.name(),
+                    SHIPPED.map(|(name, _)| name).join(", ")
                 ),
             ))
         }

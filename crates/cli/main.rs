@@ -18,7 +18,10 @@ mod output;
 mod parquet_text;
 mod pipe;
 mod progress;
+mod reconcile;
 mod result;
+mod rollup;
+mod rollups;
 mod run;
 mod simulate;
 
@@ -77,7 +80,20 @@ async fn dispatch(cli: &Cli) -> Result<ExitCode, Error> {
         Command::Convert(args) => {
             let result = convert::convert(args, Progress::new(&cli.common)).await?;
             finish(&result, format, args.work.result_file.as_deref())?;
+            reconcile::check_residual(&result.reconciled)?;
             Ok(code_of(&result))
+        }
+        Command::Rollup(args) => {
+            let result = rollup::rollup(args, &Progress::new(&cli.common)).await?;
+            finish(&result, format, args.result_file.as_deref())?;
+            reconcile::check_residual(&result.reconciled)?;
+            Ok(ExitCode::Done)
+        }
+        Command::Reconcile(args) => {
+            let result = reconcile::reconcile(args).await?;
+            finish(&result, format, args.result_file.as_deref())?;
+            result.check(args.allow_other)?;
+            Ok(ExitCode::Done)
         }
         Command::Status(args) => {
             show(&lifecycle::interruptible(inspect::status(args)).await?, format)
@@ -110,11 +126,7 @@ fn show(result: &dyn Show, format: args::OutputFormat) -> Result<ExitCode, Error
     Ok(ExitCode::Done)
 }
 
-fn finish(
-    result: &RunResult,
-    format: args::OutputFormat,
-    file: Option<&Path>,
-) -> Result<(), Error> {
+fn finish(result: &dyn Show, format: args::OutputFormat, file: Option<&Path>) -> Result<(), Error> {
     if let Some(path) = file {
         let text = format!("{:#}\n", result.to_json());
         std::fs::write(path, text).map_err(|source| Error::File {

@@ -1,24 +1,23 @@
 //! One month of one scope: audited, published, rolled up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
-use costlake_model::rollup::{Definition, Formula};
-use costlake_model::{BillingPeriod, ChargeClass, ExactSum, Metric, Partition, ScopeSlug, Table};
+use costlake_model::rollup::Definition;
+use costlake_model::{BillingPeriod, Metric, Partition, ScopeSlug, Table};
 use costlake_sink::{
     AuditedObject, BlobRecord, InputObject, Lake, ObjectFacts, Outcome, PartitionAccount,
-    Publication, ReadyObject, Source, TableTotals, footer_metadata,
+    Publication, ReadyObject, Source, TableTotals,
 };
-use costlake_transform::rollup::{Partial, Rollup};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::contract::{Columns, Contract, History};
 use crate::error::Error;
 use crate::ingest::{Ingested, ReportAccount};
 use crate::lifecycle::PuttingInPlace;
-use crate::result::{MonthResult, ReportResult, RollupResult};
+use crate::result::{MonthResult, ReportResult};
+use crate::rollups::{self, ReadyTable, RollupOfMonth, check_rollup, line_items};
 
 /// Where and when to publish.
 pub(crate) struct Publisher<'a> {
@@ -46,7 +45,7 @@ pub(crate) struct Prepared {
     scope: ScopeSlug,
     period: BillingPeriod,
     reports: Vec<ReadyReport>,
-    rollups: Vec<ReadyRollup>,
+    rollups: Vec<ReadyTable>,
 }
 
 struct ReadyReport {
@@ -65,12 +64,6 @@ struct Audited {
     report: ReportAccount,
 }
 
-struct ReadyRollup {
-    name: String,
-    batch: RecordBatch,
-    object: ReadyObject,
-}
-
 impl Publisher<'_> {
     /// Audits the reports of a month, and computes, stages and audits its rollups.
     ///
@@ -87,7 +80,8 @@ impl Publisher<'_> {
         let mut audited: Vec<Audited> = stream::iter(reports)
             .map(async |report| {
                 check_month(&report.account, period, scope)?;
-                check_rollups(&report.account)?;
+                let ReportAccount { rollups, metric, ledger, .. } = &report.account;
+                rollups.iter().try_for_each(|rollup| check_rollup(rollup, *metric, ledger))?;
                 let columns = self.check_columns(&report.account, period, scope).await?;
                 self.audit(report, columns).await
             })
@@ -96,7 +90,8 @@ impl Publisher<'_> {
             .await?;
         let mut rollups = Vec::new();
         for month in self.merge_rollups(period, scope, &mut audited).await? {
-            rollups.push(self.ready_rollup(period, scope, month).await?);
+            let ready = rollups::ready(self.publication, self.now, period, scope, month);
+            rollups.push(ready.await?);
         }
         let mut reports = Vec::new();
         for report in audited {
@@ -118,7 +113,7 @@ impl Publisher<'_> {
         }
         let mut rollups = Vec::new();
         for rollup in ready_rollups {
-            rollups.push(self.put_rollup(period, &scope, rollup).await?);
+            rollups.push(rollups::put(self.publication, period, &scope, rollup).await?);
         }
         Ok(MonthResult { scope, period, reports, rollups })
     }
@@ -263,106 +258,26 @@ impl Publisher<'_> {
         scope: &ScopeSlug,
         audited: &mut [Audited],
     ) -> Result<Vec<RollupOfMonth>, Error> {
-        let mut merged: Vec<RollupOfMonth> =
+        let mut months: Vec<RollupOfMonth> =
             self.definitions.iter().map(RollupOfMonth::new).collect();
         for metric in Metric::ALL {
+            let partition = line_items(metric, period, scope);
             match audited.iter_mut().find(|audited| audited.report.metric == metric) {
                 Some(audited) => {
-                    let digest = audited.line_items.facts().sha256;
-                    for (month, rollup) in
-                        merged.iter_mut().zip(std::mem::take(&mut audited.report.rollups))
-                    {
-                        month.rollup.absorb(rollup);
-                        month.rollup.add_metric(metric);
-                        month.inputs.push(InputObject {
-                            partition: line_items(metric, period, scope),
-                            sha256: digest,
-                        });
+                    let sha256 = audited.line_items.facts().sha256;
+                    let rollups = std::mem::take(&mut audited.report.rollups);
+                    for (month, rollup) in months.iter_mut().zip(rollups) {
+                        month.add(
+                            metric,
+                            rollup,
+                            InputObject { partition: partition.clone(), sha256 },
+                        );
                     }
                 }
-                None => {
-                    self.add_from_lake(line_items(metric, period, scope), metric, &mut merged)
-                        .await?
-                }
+                None => rollups::add_from_lake(self.lake, &partition, metric, &mut months).await?,
             }
         }
-        Ok(merged)
-    }
-
-    async fn add_from_lake(
-        &self,
-        partition: Partition,
-        metric: Metric,
-        merged: &mut [RollupOfMonth],
-    ) -> Result<(), Error> {
-        let Some(manifest) = self.lake.manifest(&partition).await? else {
-            return Ok(());
-        };
-        for month in merged {
-            let definition = Arc::clone(month.rollup.definition());
-            let mut rollup = Rollup::new(Arc::clone(&definition));
-            let mut batches = self.lake.read_line_items(&partition, &definition.columns()).await?;
-            while let Some(batch) = batches.try_next().await? {
-                let partial =
-                    Partial::of_batch(&definition, metric, &batch).map_err(Error::Rollup)?;
-                rollup.merge(partial);
-            }
-            let stored = |column: &str, classes: &BTreeSet<ChargeClass>| {
-                let totals = manifest.decimals.get(column);
-                classes.is_empty().then(|| totals.map_or(ExactSum::ZERO, |totals| totals.stored))
-            };
-            check_rollup(&rollup, metric, stored)?;
-            month.rollup.absorb(rollup);
-            month.rollup.add_metric(metric);
-            month
-                .inputs
-                .push(InputObject { partition: partition.clone(), sha256: manifest.object.sha256 });
-        }
-        Ok(())
-    }
-
-    async fn ready_rollup(
-        &self,
-        period: BillingPeriod,
-        scope: &ScopeSlug,
-        month: RollupOfMonth,
-    ) -> Result<ReadyRollup, Error> {
-        let RollupOfMonth { rollup, inputs } = month;
-        let name = rollup.definition().name.clone();
-        let batches = [rollup.finish().map_err(Error::Rollup)?];
-        let totals = TableTotals::of_batches(&batches);
-        let metadata = footer_metadata(&Source::Lake(inputs.clone()), &totals)?;
-        let staged = self.publication.stage_table(batches[0].schema(), &batches, metadata).await?;
-        let audited = self.publication.audit(staged, &totals).await?;
-        let partition = rollup_partition(&name, period, scope);
-        let account = PartitionAccount::of_rollup(partition, inputs, self.now);
-        let object = self.publication.ready(audited, account).await?;
-        let [batch] = batches;
-        Ok(ReadyRollup { name, batch, object })
-    }
-
-    async fn put_rollup(
-        &self,
-        period: BillingPeriod,
-        scope: &ScopeSlug,
-        rollup: ReadyRollup,
-    ) -> Result<RollupResult, Error> {
-        let ReadyRollup { name, batch, object } = rollup;
-        let is_new = self.publication.put(object).await? != Outcome::Unchanged;
-        let path = rollup_partition(&name, period, scope).data_path();
-        Ok(RollupResult { name, is_new, path, batch })
-    }
-}
-
-/// A rollup and what it is computed from.
-struct RollupOfMonth {
-    rollup: Rollup,
-    inputs: Vec<InputObject>,
-}
-
-impl RollupOfMonth {
-    fn new(definition: &Arc<Definition>) -> Self {
-        Self { rollup: Rollup::new(Arc::clone(definition)), inputs: Vec::new() }
+        Ok(months)
     }
 }
 
@@ -383,54 +298,4 @@ fn check_month(
             month: month.to_string(),
         }),
     }
-}
-
-fn rollup_partition(name: &str, period: BillingPeriod, scope: &ScopeSlug) -> Partition {
-    let table = Table::Rollup(name.to_owned());
-    Partition { table, metric: None, period, scope: scope.clone() }
-}
-
-fn line_items(metric: Metric, period: BillingPeriod, scope: &ScopeSlug) -> Partition {
-    Partition { table: Table::LineItems, metric: Some(metric), period, scope: scope.clone() }
-}
-
-fn check_rollups(report: &ReportAccount) -> Result<(), Error> {
-    let ledger = &report.ledger;
-    let control = |column: &str, classes: &BTreeSet<ChargeClass>| {
-        if classes.is_empty() {
-            let totals = ledger.published.decimals.get(column);
-            return Some(totals.map_or(ExactSum::ZERO, |totals| totals.stored));
-        }
-        let of_class = |class: &ChargeClass| ledger.cost_by_class.get(class).copied();
-        (column == "cost").then(|| classes.iter().filter_map(of_class).sum())
-    };
-    report.rollups.iter().try_for_each(|rollup| check_rollup(rollup, report.metric, control))
-}
-
-/// Sums of the rollup engine over all rows of a metric must equal the control sums, taken in 256 bits
-/// when the rows were read (`reliability.md`, I5). `control` gives them by column and classes, where
-/// there is one.
-fn check_rollup(
-    rollup: &Rollup,
-    metric: Metric,
-    control: impl Fn(&str, &BTreeSet<ChargeClass>) -> Option<ExactSum>,
-) -> Result<(), Error> {
-    for measure in &rollup.definition().measures {
-        let Formula::Sum(column, filter) = &measure.formula else { continue };
-        let is_of_metric = filter.metric == Some(metric);
-        let Some(expected) = control(column, &filter.charge_classes).filter(|_| is_of_metric)
-        else {
-            continue;
-        };
-        let found = rollup.total(&measure.name).unwrap_or_default();
-        if found != expected {
-            return Err(Error::Rollup(costlake_transform::Error::ControlSum {
-                rollup: rollup.definition().name.clone(),
-                measure: measure.name.clone(),
-                expected: expected.to_string(),
-                found: found.to_string(),
-            }));
-        }
-    }
-    Ok(())
 }

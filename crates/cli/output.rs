@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use arrow::array::RecordBatch;
-use costlake_model::ExactSum;
+use chrono::{DateTime, SecondsFormat, Utc};
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use costlake_model::{BillingPeriod, ExactSum, ScopeSlug};
 use serde_json::Value;
 
 use crate::args::OutputFormat;
@@ -89,6 +91,67 @@ pub(crate) fn row_of(batch: &RecordBatch, row: usize) -> Row {
     let schema = batch.schema();
     let names = schema.fields().iter().map(|field| field.name().clone());
     names.zip(batch.columns().iter().map(|column| result::value(column, row))).collect()
+}
+
+/// A time for machines: UTC, RFC 3339 with milliseconds.
+pub(crate) fn time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// What the rows of a month begin with, for machines.
+pub(crate) fn month_cells(scope: &ScopeSlug, period: BillingPeriod) -> Row {
+    vec![
+        ("scope".to_owned(), Value::from(scope.as_str())),
+        ("billing_period".to_owned(), Value::from(period.to_string())),
+    ]
+}
+
+/// A table for people whose first columns are texts, and the others figures.
+pub(crate) struct TextTable {
+    table: Table,
+    texts: usize,
+}
+
+impl TextTable {
+    pub(crate) fn new<'a>(texts: usize, header: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_BORDERS_ONLY);
+        table.set_header(header.into_iter().enumerate().map(|(at, text)| cell(at < texts, text)));
+        Self { table, texts }
+    }
+
+    pub(crate) fn add(&mut self, cells: impl IntoIterator<Item = String>) {
+        let texts = self.texts;
+        let cells = cells.into_iter().enumerate().map(|(at, text)| cell(at < texts, &text));
+        self.table.add_row(cells);
+    }
+
+    /// The table, with a line end; nothing if it has no rows.
+    pub(crate) fn into_text(self) -> String {
+        if self.table.is_empty() { String::new() } else { format!("{}\n", self.table) }
+    }
+}
+
+fn cell(is_text: bool, text: &str) -> Cell {
+    let alignment = if is_text { CellAlignment::Left } else { CellAlignment::Right };
+    Cell::new(printable(text)).set_alignment(alignment)
+}
+
+/// A department for people: its name and, where that is another word, its id.
+pub(crate) fn department(id: &str, name: Option<&str>) -> String {
+    match name {
+        Some(name) if !name.eq_ignore_ascii_case(id) && name.to_lowercase() != id => {
+            format!("{name} ({id})")
+        }
+        Some(name) => name.to_owned(),
+        None => id.to_owned(),
+    }
+}
+
+/// A number of things, for people.
+pub(crate) fn counted(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 /// An amount for people: rounded half-even to some digits, thousands apart.

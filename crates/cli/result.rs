@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
-use chrono::{DateTime, SecondsFormat, Utc};
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use arrow::util::display::array_value_to_string;
+use chrono::{DateTime, Utc};
 use costlake_model::ledger::Ledger;
-use costlake_model::{BillingPeriod, ExactSum, Metric, ScopeSlug};
+use costlake_model::{BillingPeriod, ExactSum, Metric, STORED_SCALE, ScopeSlug};
 use costlake_sink::ObjectFacts;
 use serde_json::{Map, Value, json};
 
 use crate::contract::Columns;
 use crate::inputs::Skipped;
-use crate::output::{self, Row, Show};
+use crate::output::{self, Row, Show, TextTable};
+use crate::reconcile;
 
 /// What a run did.
 pub(crate) struct RunResult {
@@ -29,6 +30,8 @@ pub(crate) struct RunResult {
     pub finished_at: DateTime<Utc>,
     /// The months, sorted by scope and period.
     pub months: Vec<MonthResult>,
+    /// What was reconciled: these months, and the later ones of the same scopes.
+    pub reconciled: Vec<reconcile::Month>,
     /// Months for which Azure has no data.
     pub without_data: Vec<(ScopeSlug, BillingPeriod)>,
     /// What was there and not read.
@@ -107,6 +110,7 @@ impl RunResult {
     /// Whether the lake changed.
     pub(crate) fn is_new(&self) -> bool {
         self.months.iter().any(MonthResult::is_new)
+            || self.reconciled.iter().any(|month| month.is_new)
     }
 
     fn reports(&self) -> impl Iterator<Item = (&MonthResult, &ReportResult)> {
@@ -121,33 +125,32 @@ impl RunResult {
     }
 
     fn department_table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_BORDERS_ONLY);
-        let mut header = vec!["Month", "Department", "Currency"];
-        header.extend(SHOWN.map(|(header, _)| header));
-        table.set_header(
-            header.into_iter().enumerate().map(|(at, text)| aligned(at, text.to_owned())),
-        );
+        let header = ["Month", "Department", "Currency"].into_iter();
+        let mut table = TextTable::new(3, header.chain(SHOWN.map(|(header, _)| header)));
         let mut totals: BTreeMap<String, Amounts> = BTreeMap::new();
-        let mut rows = 0;
         for (month, batch) in self.departments() {
             for row in 0..batch.num_rows() {
                 let amounts = SHOWN.map(|(_, measure)| amount(batch, measure, row));
-                let currency = text(batch, "billing_currency", row);
-                let total =
-                    totals.entry(currency.clone()).or_insert([Some(ExactSum::ZERO); SHOWN.len()]);
+                let cell = |column| text(batch, column, row);
+                let currency = cell("billing_currency").unwrap_or_default();
+                let total = totals
+                    .entry(currency.to_owned())
+                    .or_insert([Some(ExactSum::ZERO); SHOWN.len()]);
                 for (total, amount) in total.iter_mut().zip(amounts) {
                     *total = total.zip(amount).map(|(total, amount)| total + amount);
                 }
-                let department = department(batch, row);
-                table.add_row(cells([month.period.to_string(), department, currency], amounts));
-                rows += 1;
+                let id = cell("department_id").unwrap_or_default();
+                let department = output::department(id, cell("department_name"));
+                table.add(cells(
+                    [month.period.to_string(), department, currency.to_owned()],
+                    amounts,
+                ));
             }
         }
         for (currency, amounts) in totals {
-            table.add_row(cells([String::new(), "TOTAL".to_owned(), currency], amounts));
+            table.add(cells([String::new(), "TOTAL".to_owned(), currency], amounts));
         }
-        if rows == 0 { String::new() } else { format!("{table}\n") }
+        table.into_text()
     }
 
     /// The lines below the table.
@@ -161,6 +164,11 @@ impl RunResult {
         }
         lines.extend(self.freshness());
         lines.extend(self.conservation());
+        if !self.reconciled.is_empty() {
+            lines.push(reconcile::summary(&self.reconciled));
+        }
+        let warnings = reconcile::warnings(&self.reconciled);
+        lines.extend(warnings.into_iter().map(|warning| format!("Warning: {warning}")));
         for (scope, period) in &self.without_data {
             lines.push(format!("{period} {scope}: Azure has no data"));
         }
@@ -203,7 +211,7 @@ impl RunResult {
     fn conservation(&self) -> Vec<String> {
         let mut all = Ledger::default();
         self.reports().for_each(|(_, report)| all.merge(&report.ledger));
-        if self.months.is_empty() {
+        if self.reports().next().is_none() {
             return Vec::new();
         }
         let (published, quarantined) = (all.published.rows, all.quarantined.rows);
@@ -253,6 +261,9 @@ impl RunResult {
         match (self.months.is_empty(), new.is_empty()) {
             (true, _) => format!("Nothing published in {lake}"),
             (false, false) => format!("Published {} in {lake}", new.join(", ")),
+            (false, true) if self.is_new() => {
+                format!("Published tables of reconciliation in {lake}; nothing else is new")
+            }
             (false, true) => format!("Nothing new: {lake} holds exactly this already"),
         }
     }
@@ -269,16 +280,16 @@ impl Show for RunResult {
     }
 
     fn to_json(&self) -> Value {
-        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
         json!({
             "command": self.command,
             "lake": self.lake,
             "run_id": self.run_id,
-            "started_at": time(self.started_at),
-            "finished_at": time(self.finished_at),
+            "started_at": output::time(self.started_at),
+            "finished_at": output::time(self.finished_at),
             "changed": self.is_new(),
             "quarantined_rows": self.quarantined_rows(),
             "months": self.months.iter().map(MonthResult::to_json).collect::<Vec<_>>(),
+            "reconciled": self.reconciled.iter().map(reconcile::Month::to_json).collect::<Vec<_>>(),
             "without_data": self.without_data.iter().map(|(scope, period)| json!({
                 "scope": scope.as_str(), "billing_period": period.to_string(),
             })).collect::<Vec<_>>(),
@@ -294,10 +305,7 @@ impl Show for RunResult {
         let mut rows = Vec::new();
         for (month, batch) in self.departments() {
             for row in 0..batch.num_rows() {
-                let mut object = vec![
-                    ("scope".to_owned(), Value::from(month.scope.as_str())),
-                    ("billing_period".to_owned(), Value::from(month.period.to_string())),
-                ];
+                let mut object = output::month_cells(&month.scope, month.period);
                 object.extend(output::row_of(batch, row));
                 rows.push(object);
             }
@@ -367,7 +375,8 @@ impl ReportResult {
 }
 
 impl RollupResult {
-    fn to_json(&self) -> Value {
+    /// Name, path and rows.
+    pub(crate) fn to_json(&self) -> Value {
         let row = |row| output::object(output::row_of(&self.batch, row));
         json!({
             "name": self.name,
@@ -381,27 +390,15 @@ impl RollupResult {
 /// The amounts of a row of the table; `None` is unknown, and so is a total over it.
 type Amounts = [Option<ExactSum>; SHOWN.len()];
 
-fn cells(texts: [String; 3], amounts: Amounts) -> Vec<Cell> {
+fn cells(texts: [String; 3], amounts: Amounts) -> impl Iterator<Item = String> {
     let shown = |amount| output::rounded(amount, 2);
     let amounts = amounts.map(|amount| amount.map_or_else(|| "-".to_owned(), shown));
-    texts.into_iter().chain(amounts).enumerate().map(|(at, text)| aligned(at, text)).collect()
+    texts.into_iter().chain(amounts)
 }
 
-fn aligned(at: usize, text: String) -> Cell {
-    let alignment = if at < 3 { CellAlignment::Left } else { CellAlignment::Right };
-    Cell::new(output::printable(&text)).set_alignment(alignment)
-}
-
-fn department(batch: &RecordBatch, row: usize) -> String {
-    let (id, name) = (text(batch, "department_id", row), text(batch, "department_name", row));
-    if name.is_empty() || name == id { id } else { format!("{name} ({id})") }
-}
-
-fn text(batch: &RecordBatch, column: &str, row: usize) -> String {
-    let array = batch.column_by_name(column).and_then(|array| array.as_string_opt::<i32>());
-    array
-        .filter(|array| array.is_valid(row))
-        .map_or_else(String::new, |array| array.value(row).to_owned())
+fn text<'a>(batch: &'a RecordBatch, column: &str, row: usize) -> Option<&'a str> {
+    let array = batch.column_by_name(column)?.as_string_opt::<i32>()?;
+    array.is_valid(row).then(|| array.value(row))
 }
 
 /// The amount in a cell; `None` where it is unknown.
@@ -418,9 +415,12 @@ pub(crate) fn value(array: &dyn Array, row: usize) -> Value {
     match array.data_type() {
         DataType::Utf8 => Value::from(array.as_string::<i32>().value(row)),
         DataType::Int64 => Value::from(array.as_primitive::<Int64Type>().value(row)),
-        DataType::Decimal128(..) => {
+        DataType::Decimal128(_, STORED_SCALE) => {
             let stored = array.as_primitive::<Decimal128Type>().value(row);
             Value::from(ExactSum::from_stored(stored).to_string())
+        }
+        DataType::Decimal128(..) | DataType::Date32 => {
+            array_value_to_string(array, row).map_or(Value::Null, Value::from)
         }
         _ => Value::Null,
     }

@@ -24,6 +24,7 @@ use crate::month::Publisher;
 use crate::output::{self, Row, Show};
 use crate::pipe;
 use crate::progress::Progress;
+use crate::reconcile;
 use crate::result::{MonthResult, RunResult};
 
 /// A month of a scope: the unit that is published whole or not at all.
@@ -63,7 +64,20 @@ pub(crate) async fn run(
             history: History::of(&lake),
             putting,
         };
-        Ok(publish_months(&client, &engine, &publisher, &plan).await)
+        let mut done = publish_months(&client, &engine, &publisher, &plan).await;
+        if let Some(reconciliation) = &plan.reconciliation {
+            let published = done.months.iter().map(|month| (month.scope.clone(), month.period));
+            let published = published.collect();
+            let reconciler = reconciliation.of_lake(&lake, started_at);
+            match reconciler.after_publishing(publication, putting, &published).await {
+                Ok(months) => {
+                    done.errors.extend(reconcile::check_residual(&months).err());
+                    done.reconciled = months;
+                }
+                Err(error) => done.errors.push(error),
+            }
+        }
+        Ok(done)
     };
     let (done, record) = lifecycle::publishing(&lake, started_at, work).await?;
     let result = RunResult {
@@ -73,6 +87,7 @@ pub(crate) async fn run(
         started_at,
         finished_at: Utc::now(),
         months: done.months,
+        reconciled: done.reconciled,
         without_data: done.without_data,
         skipped: Vec::new(),
         errors: done.errors.iter().map(Error::render).collect(),
@@ -84,6 +99,7 @@ pub(crate) async fn run(
 #[derive(Default)]
 struct Done {
     months: Vec<MonthResult>,
+    reconciled: Vec<reconcile::Month>,
     without_data: Vec<(ScopeSlug, BillingPeriod)>,
     errors: Vec<Error>,
 }

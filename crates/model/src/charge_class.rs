@@ -20,6 +20,7 @@
 //! | ChargeCategory Adjustment | RoundingAdjustment |
 //! | PricingCategory Standard, Dynamic, Committed | OnDemand, Spot, by CommitmentDiscountType or -Id |
 //! | a Purchase, or a row with CommitmentDiscountStatus | by CommitmentDiscountType or -Id, whatever its price |
+//! | CommitmentDiscountId that says nothing of its kind | a reservation |
 //! | ChargeSubcategory of 1.0-preview | as CommitmentDiscountStatus; Refund makes a purchase or adjustment one |
 //! | x_PublisherCategory Vendor | Marketplace |
 
@@ -163,6 +164,21 @@ impl ChargeClass {
         Self::ALL.into_iter().find(|class| class.name() == name)
     }
 
+    /// Whether a reservation or a savings plan is behind the charge.
+    pub fn is_of_commitment(self) -> bool {
+        matches!(
+            self,
+            Self::ReservationUsage
+                | Self::SavingsPlanUsage
+                | Self::ReservationPurchase
+                | Self::SavingsPlanPurchase
+                | Self::ReservationRefund
+                | Self::SavingsPlanRefund
+                | Self::UnusedReservation
+                | Self::UnusedSavingsPlan
+        )
+    }
+
     /// Returns the class of a charge. Case and blanks of the values do not matter.
     pub fn of(facts: &ChargeFacts<'_>) -> Self {
         let charge_type = facts.charge_type();
@@ -256,10 +272,11 @@ impl ChargeFacts<'_> {
             "savingsplan" => return Commitment::SavingsPlan,
             _ => {}
         }
-        let benefit_id = self.benefit_id.to_ascii_lowercase();
+        let benefit_id = self.benefit_id.trim().to_ascii_lowercase();
         if benefit_id.contains("/microsoft.billingbenefits/") {
             Commitment::SavingsPlan
-        } else if benefit_id.contains("/microsoft.capacity/") || self.has_reservation_id {
+        } else if !benefit_id.is_empty() || self.has_reservation_id {
+            // One that says nothing of its kind is a commitment all the same.
             Commitment::Reservation
         } else {
             Commitment::None
@@ -363,7 +380,7 @@ mod tests {
             (usage("Committed", reservation), ChargeClass::ReservationUsage),
             (usage("Committed", savings_plan), ChargeClass::SavingsPlanUsage),
             (by_type, ChargeClass::SavingsPlanUsage),
-            (usage("Committed", "somebody's id"), ChargeClass::Other),
+            (usage("Committed", "somebody's id"), ChargeClass::ReservationUsage),
             (unused(usage("Committed", reservation)), ChargeClass::UnusedReservation),
             (unused(by_type), ChargeClass::UnusedSavingsPlan),
             (purchase("Standard", reservation), ChargeClass::ReservationPurchase),

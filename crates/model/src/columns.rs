@@ -233,6 +233,63 @@ pub fn quarantine_schema() -> SchemaRef {
     Arc::clone(&SCHEMA)
 }
 
+/// The schema of the table `reconciliation`: why the two costs of each department differ.
+pub fn reconciliation_schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        Arc::new(Schema::new(vec![
+            Field::new("department_id", DataType::Utf8, false),
+            Field::new("department_name", DataType::Utf8, true),
+            Field::new("billing_currency", DataType::Utf8, false),
+            Field::new("actual_cost", decimal_type(), false),
+            Field::new("amortized_cost", decimal_type(), false),
+            Field::new("difference", decimal_type(), false),
+            Field::new("commitment_purchases", decimal_type(), false),
+            Field::new("commitment_refunds", decimal_type(), false),
+            Field::new("used_shares", decimal_type(), false),
+            Field::new("unused_shares", decimal_type(), false),
+            Field::new("other_difference", decimal_type(), false),
+            Field::new("residual", decimal_type(), false),
+            Field::new("other_by_class", DataType::Utf8, true),
+            Field::new("unused_policy", DataType::Utf8, true),
+            Field::new("shared_back", decimal_type(), true),
+            Field::new("amortized_shared_back", decimal_type(), true),
+        ]))
+    });
+    Arc::clone(&SCHEMA)
+}
+
+/// The schema of the table `commitment_reconciliation`: what was paid for each commitment and what of it was used.
+pub fn commitment_reconciliation_schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        Arc::new(Schema::new(vec![
+            Field::new("commitment_id", DataType::Utf8, false),
+            Field::new("commitment_name", DataType::Utf8, true),
+            Field::new("commitment_type", DataType::Utf8, true),
+            Field::new("billing_currency", DataType::Utf8, false),
+            Field::new("state", DataType::Utf8, true),
+            Field::new("term_months", DataType::Int64, true),
+            Field::new("start_date", DataType::Date32, true),
+            Field::new("end_date", DataType::Date32, true),
+            Field::new("remaining_days", DataType::Int64, true),
+            Field::new("purchases_to_date", decimal_type(), false),
+            Field::new("refunds_to_date", decimal_type(), false),
+            Field::new("used_to_date", decimal_type(), false),
+            Field::new("unused_to_date", decimal_type(), false),
+            Field::new("balance", decimal_type(), true),
+            Field::new("utilisation_to_date", utilisation_type(), true),
+            Field::new("utilisation_in_month", utilisation_type(), true),
+            Field::new("bought_by", DataType::Utf8, true),
+            Field::new("used_by", DataType::Utf8, true),
+        ]))
+    });
+    Arc::clone(&SCHEMA)
+}
+
+/// The type of utilisations: six fraction digits.
+fn utilisation_type() -> DataType {
+    DataType::Decimal128(STORED_PRECISION, 6)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -345,8 +345,7 @@ impl ExactSum {
         if self.0.checked_rem(factor)? != i256::ZERO {
             return None;
         }
-        let stored = self.0.checked_div(factor)?.to_i128()?;
-        (stored.unsigned_abs() < STORED_LIMIT.unsigned_abs()).then_some(stored)
+        stored_within_limit(self.0.checked_div(factor)?)
     }
 
     /// Whether the sum is nothing.
@@ -432,6 +431,58 @@ impl fmt::Display for ExactSum {
         let point = if fraction.is_empty() { "" } else { "." };
         f.pad(&format!("{sign}{integer}{point}{fraction}"))
     }
+}
+
+/// Returns the product of two stored amounts, rounded half-even at scale 24; `None` if it does not fit
+/// 38 digits.
+pub fn product(a: i128, b: i128) -> Option<i128> {
+    let exact = i256::from_i128(a).checked_mul(i256::from_i128(b))?;
+    let unit = i256::from_i128(POWERS_OF_TEN[STORED_SCALE_DIGITS as usize]);
+    stored_within_limit(divided(exact, unit)?)
+}
+
+/// Returns `dividend / divisor` rounded half-even, in units of the last of `scale` digits; `None` if the
+/// divisor is zero or the result does not fit 38 digits.
+pub fn quotient(dividend: ExactSum, divisor: ExactSum, scale: u8) -> Option<i128> {
+    let ten = i256::from_i128(10);
+    let mut whole = dividend.0.checked_div(divisor.0)?;
+    let mut rest = dividend.0.checked_rem(divisor.0)?;
+    // Digit by digit, so that nothing has to hold the dividend times a power of ten.
+    for _ in 0..scale {
+        let next = rest.checked_mul(ten)?;
+        whole = whole.checked_mul(ten)?.checked_add(next.checked_div(divisor.0)?)?;
+        rest = next.checked_rem(divisor.0)?;
+    }
+    stored_within_limit(rounded(whole, rest, divisor.0)?)
+}
+
+fn divided(dividend: i256, divisor: i256) -> Option<i256> {
+    let whole = dividend.checked_div(divisor)?;
+    // Cheaper than another division.
+    let rest = dividend.wrapping_sub(whole.wrapping_mul(divisor));
+    rounded(whole, rest, divisor)
+}
+
+/// Rounds a quotient half-even by the rest that it left.
+fn rounded(whole: i256, rest: i256, divisor: i256) -> Option<i256> {
+    let magnitude = |value: i256| if value.is_negative() { value.wrapping_neg() } else { value };
+    let twice = magnitude(rest).checked_mul(i256::from_i128(2))?;
+    let is_odd = whole.wrapping_rem(i256::from_i128(2)) != i256::ZERO;
+    let away = match twice.cmp(&magnitude(divisor)) {
+        std::cmp::Ordering::Less => false,
+        std::cmp::Ordering::Equal => is_odd,
+        std::cmp::Ordering::Greater => true,
+    };
+    match (away, rest.is_negative() != divisor.is_negative()) {
+        (false, _) => Some(whole),
+        (true, false) => whole.checked_add(i256::ONE),
+        (true, true) => whole.checked_sub(i256::ONE),
+    }
+}
+
+fn stored_within_limit(value: i256) -> Option<i128> {
+    let value = value.to_i128()?;
+    (value.unsigned_abs() < STORED_LIMIT.unsigned_abs()).then_some(value)
 }
 
 /// Sums amounts quickly: 128 bits while they last, the exact sum when they would overflow.
@@ -589,6 +640,36 @@ mod tests {
     struct Written {
         text: String,
         plain: String,
+    }
+
+    #[test]
+    fn quotients_and_products_are_rounded_half_even() {
+        let sum = |text: &str| ExactSum::parse(text).unwrap();
+        for (a, b, scale, expected) in [
+            ("1", "3", 6, Some(333_333)),
+            ("2", "3", 6, Some(666_667)),
+            ("-2", "3", 6, Some(-666_667)),
+            ("2", "-3", 0, Some(-1)),
+            ("1", "8", 2, Some(12)),
+            ("3", "8", 2, Some(38)),
+            ("-1", "8", 2, Some(-12)),
+            ("5", "2", 0, Some(2)),
+            ("1", "0", 2, None),
+            ("99999999999999", "0.00000000000000000000000000000000000001", 24, None),
+        ] {
+            assert_eq!(quotient(sum(a), sum(b), scale), expected, "{a} / {b}");
+        }
+        let stored = |text: &str| sum(text).to_stored().unwrap();
+        let unit = "0.000000000000000000000001";
+        for (a, b, expected) in [
+            ("0.25", "4", Some(stored("1"))),
+            (unit, "0.5", Some(0)),
+            (unit, "1.5", Some(2)),
+            (unit, "-1.5", Some(-2)),
+            ("99999999999999", "2", None),
+        ] {
+            assert_eq!(product(stored(a), stored(b)), expected, "{a} x {b}");
+        }
     }
 
     /// Any value of at most 38 digits, at most 14 of them before the point, with zeros at either end, an

@@ -52,6 +52,10 @@ pub struct PartitionAccount {
     pub published_at: DateTime<Utc>,
     /// What the object was made from.
     pub source: Source,
+    /// The SHA-256 of the definition by which it was computed from objects of the lake.
+    pub definition: Option<Sha256Digest>,
+    /// The SHA-256 of the department rules that it was computed by, where there were any.
+    pub departments: Option<Sha256Digest>,
     /// Rows and money in and out; `None` for rollups.
     pub conservation: Option<Conservation>,
     /// The first charge date of the published rows.
@@ -183,7 +187,7 @@ impl PartitionManifest {
     }
 
     /// Whether two manifests say the same about the lake, whoever published when, and from which
-    /// copy of the source.
+    /// copy of a report. What is computed from the lake was computed from the same objects.
     pub(crate) fn says_the_same(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.account, &other.account);
         self.object == other.object
@@ -193,6 +197,8 @@ impl PartitionManifest {
             && ours.cost_by_currency == theirs.cost_by_currency
             && (ours.first_date, ours.last_date) == (theirs.first_date, theirs.last_date)
             && ours.unknown_columns == theirs.unknown_columns
+            && ours.definition == theirs.definition
+            && ours.source.inputs() == theirs.source.inputs()
     }
 }
 
@@ -209,6 +215,8 @@ impl PartitionAccount {
             report_id: None,
             published_at,
             source,
+            definition: None,
+            departments: None,
             conservation: Some(Conservation::from(ledger)),
             first_date: ledger.first_date,
             last_date: ledger.last_date,
@@ -217,9 +225,13 @@ impl PartitionAccount {
         }
     }
 
-    /// Returns the account of a rollup of objects of the lake.
+    /// Returns the account of what is computed from objects of the lake, such as a rollup. `definition` is
+    /// the text of all that decides what is computed, `departments` that of the department rules among it,
+    /// empty where there are none.
     pub fn of_rollup(
         partition: Partition,
+        definition: &str,
+        departments: &str,
         inputs: Vec<InputObject>,
         published_at: DateTime<Utc>,
     ) -> Self {
@@ -228,6 +240,9 @@ impl PartitionAccount {
             report_id: None,
             published_at,
             source: Source::Lake(inputs),
+            definition: Some(Sha256Digest::of(definition.as_bytes())),
+            departments: (!departments.is_empty())
+                .then(|| Sha256Digest::of(departments.as_bytes())),
             conservation: None,
             first_date: None,
             last_date: None,
@@ -255,6 +270,14 @@ impl Source {
         match self {
             Self::CostDetails(blobs) | Self::Files(blobs) => blobs,
             Self::Lake(_) => &[],
+        }
+    }
+
+    /// The objects of the lake; reports and files have none.
+    pub fn inputs(&self) -> &[InputObject] {
+        match self {
+            Self::CostDetails(_) | Self::Files(_) => &[],
+            Self::Lake(inputs) => inputs,
         }
     }
 

@@ -9,6 +9,7 @@ use costlake_model::columns::line_item_schema;
 use costlake_model::{Partition, Table};
 use futures::stream::{self, BoxStream, StreamExt};
 
+use crate::digest::Sha256Digest;
 use crate::error::Error;
 use crate::lake::{self, Lake};
 use crate::object::PinnedObject;
@@ -31,7 +32,7 @@ impl Lake {
         partition: &Partition,
         columns: &BTreeSet<&str>,
     ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
-        let object = self.open_published(partition).await?;
+        let (object, _) = self.open_published(partition).await?;
         let path = object.path().to_owned();
         let parquet = ParquetObject::open(object).await?;
         let schema = schema_to_read(&partition.table, parquet.schema());
@@ -43,12 +44,18 @@ impl Lake {
         Ok(batches.boxed())
     }
 
-    /// Reads a small table whole, such as a rollup or quarantine.
+    /// Reads a small table whole, such as a rollup or quarantine, and proves its bytes first.
     ///
     /// # Errors
-    /// As for [`Lake::read_line_items`].
+    /// As for [`Lake::read_line_items`]; [`Error::Audit`] also for bytes of another digest.
     pub async fn read_table(&self, partition: &Partition) -> Result<Vec<RecordBatch>, Error> {
-        let parquet = ParquetObject::open(self.open_published(partition).await?).await?;
+        let (object, expected) = self.open_published(partition).await?;
+        let found = object.digest().await?;
+        if found != expected {
+            let findings = vec![Finding::Digest { expected, found }];
+            return Err(Error::Audit { path: partition.data_path(), findings });
+        }
+        let parquet = ParquetObject::open(object).await?;
         let schema = schema_to_read(&partition.table, parquet.schema());
         let all = (0..schema.fields().len()).collect();
         let mut scan = parquet.scan(schema, all)?;
@@ -59,11 +66,15 @@ impl Lake {
         Ok(batches)
     }
 
-    async fn open_published(&self, partition: &Partition) -> Result<PinnedObject, Error> {
+    /// The object of a partition, of the length that its manifest says, and the digest that it says.
+    async fn open_published(
+        &self,
+        partition: &Partition,
+    ) -> Result<(PinnedObject, Sha256Digest), Error> {
         let missing = || Error::PartitionMissing { partition: partition.to_string() };
         let facts = self.manifest(partition).await?.ok_or_else(missing)?.object;
         let finding = match PinnedObject::open(&self.store, &lake::data_path(partition)).await? {
-            Some(object) if object.bytes() == facts.bytes => return Ok(object),
+            Some(object) if object.bytes() == facts.bytes => return Ok((object, facts.sha256)),
             Some(object) => Finding::Bytes { expected: facts.bytes, found: object.bytes() },
             None => Finding::ObjectMissing,
         };

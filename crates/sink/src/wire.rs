@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::commit::{CommitRecord, CommittedPartition, OutcomeKind};
+use crate::digest::Sha256Digest;
 use crate::error::Error;
 use crate::manifest::{
     BlobAccount, BlobName, BlobRecord, BlobSums, Conservation, FORMAT_VERSION, InputObject,
@@ -83,6 +84,10 @@ struct ManifestJson {
     object: ObjectJson,
     decimals: BTreeMap<String, TotalsJson>,
     source: SourceJson,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    definition_sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    departments_sha256: Option<String>,
     conservation: Option<ConservationJson>,
     first_date: Option<String>,
     last_date: Option<String>,
@@ -232,6 +237,14 @@ impl Place<'_> {
         Error::RecordField { path: self.path.to_owned(), field, found: found.to_string() }
     }
 
+    fn digest(
+        &self,
+        field: &'static str,
+        text: Option<String>,
+    ) -> Result<Option<Sha256Digest>, Error> {
+        text.map(|text| self.parse(field, &text)).transpose()
+    }
+
     fn parse<T: FromStr>(&self, field: &'static str, text: &str) -> Result<T, Error> {
         text.parse().map_err(|_| self.field(field, text))
     }
@@ -268,6 +281,8 @@ impl From<&PartitionManifest> for ManifestJson {
             object: ObjectJson::new(&account.partition, &manifest.object),
             decimals: totals_json(&manifest.decimals),
             source: SourceJson::from(&account.source),
+            definition_sha256: account.definition.map(|digest| digest.to_string()),
+            departments_sha256: account.departments.map(|digest| digest.to_string()),
             conservation: account.conservation.as_ref().map(ConservationJson::from),
             first_date: account.first_date.map(|date| date.to_string()),
             last_date: account.last_date.map(|date| date.to_string()),
@@ -284,6 +299,8 @@ impl ManifestJson {
             report_id: self.report_id,
             published_at: place.time("published_at", &self.published_at)?,
             source: self.source.into_source(place)?,
+            definition: place.digest("definition_sha256", self.definition_sha256)?,
+            departments: place.digest("departments_sha256", self.departments_sha256)?,
             conservation: self.conservation.map(|c| c.into_conservation(place)).transpose()?,
             first_date: place.date("first_date", self.first_date.as_deref())?,
             last_date: place.date("last_date", self.last_date.as_deref())?,

@@ -243,7 +243,13 @@ async fn rollups_say_what_they_were_computed_from() {
         metric: None,
         ..line_items("2025-07")
     };
-    let account = PartitionAccount::of_rollup(partition.clone(), vec![input], time(1));
+    let account = PartitionAccount::of_rollup(
+        partition.clone(),
+        "definition",
+        "departments",
+        vec![input],
+        time(1),
+    );
     let publication = begin(&lake, "b", 1);
     let audited = audited(&publication, &[batch(3, 1)]).await.unwrap();
     publication.publish(audited, account.clone()).await.unwrap();

@@ -186,7 +186,13 @@ async fn rollups_without_amounts_and_with_them_are_read_back() {
         let staged =
             publication.stage_table(tables[0].schema(), &tables, Vec::new()).await.unwrap();
         let audited = publication.audit(staged, &TableTotals::of_batches(&tables)).await.unwrap();
-        let account = PartitionAccount::of_rollup(partition.clone(), Vec::new(), time(0));
+        let account = PartitionAccount::of_rollup(
+            partition.clone(),
+            "definition",
+            "departments",
+            Vec::new(),
+            time(0),
+        );
         publication.publish(audited, account).await.unwrap();
         assert_eq!(lake.read_table(&partition).await.unwrap(), tables);
     }

@@ -19,6 +19,7 @@ pub mod header;
 pub mod internals;
 #[cfg(feature = "rollup")]
 mod polars_bridge;
+pub mod reconcile;
 #[cfg(feature = "rollup")]
 pub mod rollup;
 

@@ -1,28 +1,27 @@
 //! Rollups of line items, as their definitions say, exact.
 //!
 //! Each batch is summed by Polars into a [`Partial`]: filtered sums of `Decimal128`, grouped by the
-//! dictionary codes of the keys, so that no text is touched per row. Partials of all batches and of
-//! both metrics merge in 256 bits, in any order, into the rows of the table.
+//! dictionary codes of what the keys depend on, so that no text is touched per row. Partials of all
+//! batches and of both metrics merge in 256 bits, in any order, into the rows of the table.
 
+mod coded;
+mod group;
 mod partial;
+mod priced;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray, new_null_array,
-};
-use arrow::datatypes::DataType;
-use costlake_model::decimal::{ExactSum, STORED_PRECISION, STORED_SCALE};
-use costlake_model::rollup::{Definition, Formula, Key};
-use costlake_model::{Metric, columns};
+use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray};
+use arrow::error::ArrowError;
+use costlake_model::Metric;
+use costlake_model::decimal::{self, ExactSum, STORED_PRECISION, STORED_SCALE};
+use costlake_model::rollup::{Definition, Formula, Key, KeyValue};
 
 use crate::error::Error;
+use group::{Figure, Group, Value, is_never_null};
 
 pub use partial::Partial;
-
-/// The department of rows that have none.
-pub const UNASSIGNED: &str = "unassigned";
 
 /// The merged partials of a rollup.
 #[derive(Debug)]
@@ -30,39 +29,14 @@ pub struct Rollup {
     definition: Arc<Definition>,
     /// The metrics that were read, with or without rows.
     metrics: BTreeSet<Metric>,
-    groups: BTreeMap<Vec<Option<String>>, Group>,
-}
-
-/// A department as some rows have it: their latest day, its name, its id as spelled.
-type Department = (i32, Option<String>, String);
-
-/// The figures of a group; a measure that no batch had is nothing.
-#[derive(Clone, Debug, Default)]
-struct Group {
-    department: Option<Department>,
-    measures: Vec<ExactSum>,
-}
-
-impl Group {
-    fn merge(&mut self, other: Self) {
-        // The latest name, if any row has one: (has name, day, name, id as spelled).
-        let rank = |department: &Option<Department>| {
-            department.clone().map(|(day, name, id)| (name.is_some(), day, name, id))
-        };
-        if rank(&other.department) > rank(&self.department) {
-            self.department = other.department;
-        }
-        self.measures.resize(other.measures.len(), ExactSum::ZERO);
-        for (sum, value) in self.measures.iter_mut().zip(other.measures) {
-            *sum += value;
-        }
-    }
+    groups: BTreeMap<Vec<KeyValue>, Group>,
 }
 
 impl Rollup {
-    /// A rollup without rows.
+    /// A rollup without rows. Without keys it has one group from the start, for all rows that come.
     pub fn new(definition: Arc<Definition>) -> Self {
-        Self { definition, metrics: BTreeSet::new(), groups: BTreeMap::new() }
+        let whole = definition.keys.is_empty().then(|| (Vec::new(), Group::default()));
+        Self { definition, metrics: BTreeSet::new(), groups: whole.into_iter().collect() }
     }
 
     /// Says that a metric was read, even if it has no rows: its measures are nothing then, and not
@@ -76,16 +50,15 @@ impl Rollup {
         &self.definition
     }
 
-    /// Adds the sums of a batch. The order of batches does not matter.
+    /// Adds the figures of a batch. The order of batches does not matter.
     pub fn merge(&mut self, partial: Partial) {
         self.metrics.insert(partial.metric);
-        for row in partial.rows {
-            let group = Group { department: row.department, measures: row.measures };
-            self.groups.entry(row.keys).or_default().merge(group);
+        for (keys, group) in partial.groups {
+            self.groups.entry(keys).or_default().merge(group);
         }
     }
 
-    /// Adds the sums of another rollup by the same definition, such as of the other metric.
+    /// Adds the figures of another rollup by the same definition, such as of the other metric.
     pub fn absorb(&mut self, other: Self) {
         self.metrics.extend(other.metrics);
         for (keys, group) in other.groups {
@@ -93,28 +66,31 @@ impl Rollup {
         }
     }
 
-    /// The sum of a measure over all groups: the figure that must equal the total of the rows.
+    /// The sum of a measure over all groups: the figure that must equal the total of the rows. `None` for
+    /// measures that are no amounts.
     pub fn total(&self, measure: &str) -> Option<ExactSum> {
         let at = self.definition.measures.iter().position(|other| other.name == measure)?;
-        Some(self.groups.values().map(|group| self.value(group, at)).sum())
+        let amount = |group: &Group| match self.values(group).get(at) {
+            Some(Some(Value::Amount(amount))) => *amount,
+            _ => ExactSum::ZERO,
+        };
+        let is_amount = matches!(
+            self.definition.measures[at].formula,
+            Formula::Sum(..) | Formula::Difference { .. }
+        );
+        is_amount.then(|| self.groups.values().map(amount).sum())
     }
 
-    /// The value of a measure in a group. Differences refer to earlier measures only.
-    fn value(&self, group: &Group, at: usize) -> ExactSum {
-        match &self.definition.measures[at].formula {
-            Formula::Sum(..) | Formula::Count(_) => group.measures[at],
-            Formula::Difference { add, subtract } => {
-                let sum_of = |names: &[String]| -> ExactSum {
-                    names.iter().map(|name| self.value(group, self.position(name))).sum()
-                };
-                sum_of(add) - sum_of(subtract)
-            }
+    /// The values of all measures in a group, as if every metric was read; operands come before what is
+    /// made of them. `None` is unknown.
+    fn values(&self, group: &Group) -> Vec<Option<Value>> {
+        let mut values: Vec<Option<Value>> = Vec::with_capacity(self.definition.measures.len());
+        for (at, measure) in self.definition.measures.iter().enumerate() {
+            let figure = group.figures.get(at).unwrap_or(&Figure::Nothing);
+            let value = value(&measure.formula, figure, &values);
+            values.push(value);
         }
-    }
-
-    fn position(&self, measure: &str) -> usize {
-        let measures = &self.definition.measures;
-        measures.iter().position(|other| other.name == measure).unwrap_or_default()
+        values
     }
 
     /// The table: one row per group, sorted by the keys; the schema of the definition. Measures of a
@@ -125,64 +101,150 @@ impl Rollup {
     pub fn finish(&self) -> Result<RecordBatch, Error> {
         let mut columns: Vec<ArrayRef> = Vec::new();
         for (at, key) in self.definition.keys.iter().enumerate() {
-            match key {
-                Key::Department => {
-                    let of = |group: &Group| group.department.clone();
-                    let ids = self.groups.values().map(|group| of(group).map(|d| d.2));
-                    columns.push(Arc::new(ids.collect::<StringArray>()));
-                    let names = self.groups.values().map(|group| of(group).and_then(|d| d.1));
-                    columns.push(Arc::new(names.collect::<StringArray>()));
-                }
-                Key::Column(_) => {
-                    let values = self.groups.keys().map(|keys| keys[at].clone());
-                    columns.push(Arc::new(values.collect::<StringArray>()));
-                }
-            }
+            columns.extend(self.key_columns(at, key));
         }
-        for at in 0..self.definition.measures.len() {
-            columns.push(self.measure(at)?);
+        let mut of_groups: Vec<_> =
+            self.groups.values().map(|group| self.values(group).into_iter()).collect();
+        for (at, is_known) in self.known().into_iter().enumerate() {
+            let values = of_groups.iter_mut().map(|values| values.next().flatten());
+            let values = values.map(|value| value.filter(|_| is_known)).collect();
+            columns.push(self.measure_column(at, values)?);
         }
-        let schema = Arc::new(self.definition.schema());
-        RecordBatch::try_new(schema, columns).map_err(|error| Error::Batch(error.to_string()))
+        RecordBatch::try_new(Arc::new(self.definition.schema()), columns).map_err(batch_error)
     }
 
-    /// Whether every metric that a measure rests on was read.
-    fn is_known(&self, at: usize) -> bool {
-        match &self.definition.measures[at].formula {
-            Formula::Sum(_, filter) | Formula::Count(filter) => {
-                filter.metric.is_none_or(|metric| self.metrics.contains(&metric))
-            }
-            Formula::Difference { add, subtract } => {
-                add.iter().chain(subtract).all(|name| self.is_known(self.position(name)))
-            }
-        }
-    }
-
-    fn measure(&self, at: usize) -> Result<ArrayRef, Error> {
-        let measure = &self.definition.measures[at];
-        let stored = |group: &Group| {
-            let value = self.value(group, at);
-            value.to_stored().ok_or_else(|| Error::TooLarge {
-                rollup: self.definition.name.clone(),
-                measure: measure.name.clone(),
-                value: value.to_string(),
-            })
+    fn key_columns(&self, at: usize, key: &Key) -> Vec<ArrayRef> {
+        let values = self.groups.keys().map(|keys| &keys[at]);
+        let column: ArrayRef = if *key == Key::Day {
+            let day = |value: &KeyValue| match value {
+                KeyValue::Day(day) => Some(*day),
+                _ => None,
+            };
+            Arc::new(values.map(day).collect::<Date32Array>())
+        } else {
+            let texts = values.map(|value| match value {
+                KeyValue::Text(text) => Some(text.as_str()),
+                _ => None,
+            });
+            Arc::new(texts.collect::<StringArray>())
         };
-        let is_count = matches!(measure.formula, Formula::Count(_));
-        if !self.is_known(at) {
-            let data_type = if is_count { DataType::Int64 } else { columns::decimal_type() };
-            return Ok(new_null_array(&data_type, self.groups.len()));
+        if !key.has_name() {
+            return vec![column];
         }
-        let values = self.groups.values().map(stored).collect::<Result<Vec<i128>, _>>()?;
-        if is_count {
-            let one = 10_i128.pow(STORED_SCALE.unsigned_abs().into());
-            let counts =
-                values.into_iter().map(|value| i64::try_from(value / one).unwrap_or(i64::MAX));
-            return Ok(Arc::new(Int64Array::from_iter_values(counts)));
-        }
-        Decimal128Array::from(values)
-            .with_precision_and_scale(STORED_PRECISION, STORED_SCALE)
-            .map(|array| Arc::new(array) as ArrayRef)
-            .map_err(|error| Error::Batch(error.to_string()))
+        let names = self.groups.values().map(|group| group.names.get(at)?.as_ref());
+        let names: StringArray = names.map(|latest| Some(&latest?.1)).collect();
+        vec![column, Arc::new(names)]
     }
+
+    /// Of each measure, whether every metric that it rests on was read.
+    fn known(&self) -> Vec<bool> {
+        let mut known: Vec<bool> = Vec::with_capacity(self.definition.measures.len());
+        for measure in &self.definition.measures {
+            let are_known = |operands: &[usize]| operands.iter().all(|at| known[*at]);
+            known.push(match &measure.formula {
+                Formula::Difference { add, subtract } => are_known(add) && are_known(subtract),
+                Formula::Quotient { dividend, divisor, .. } => are_known(&[*dividend, *divisor]),
+                formula => formula
+                    .filter()
+                    .and_then(|filter| filter.metric)
+                    .is_none_or(|metric| self.metrics.contains(&metric)),
+            });
+        }
+        known
+    }
+
+    fn measure_column(&self, at: usize, values: Vec<Option<Value>>) -> Result<ArrayRef, Error> {
+        Ok(match &self.definition.measures[at].formula {
+            Formula::Sum(..) | Formula::Difference { .. } => {
+                let stored = |value: Option<Value>| {
+                    value
+                        .and_then(|value| value.number())
+                        .map(|sum| self.stored(at, sum))
+                        .transpose()
+                };
+                let stored: Decimal128Array =
+                    values.into_iter().map(stored).collect::<Result<_, _>>()?;
+                with_scale(stored, STORED_SCALE).map_err(batch_error)?
+            }
+            Formula::Quotient { scale, .. } => {
+                let quotient = |value| match value {
+                    Some(Value::Quotient(units)) => Some(units),
+                    _ => None,
+                };
+                let quotients: Decimal128Array = values.into_iter().map(quotient).collect();
+                let scale = i8::try_from(*scale).unwrap_or(STORED_SCALE);
+                with_scale(quotients, scale).map_err(batch_error)?
+            }
+            Formula::Count(..) => {
+                let count = |value| match value {
+                    Some(Value::Count(count)) => i64::try_from(count).ok(),
+                    _ => None,
+                };
+                Arc::new(values.into_iter().map(count).collect::<Int64Array>())
+            }
+            Formula::First(..) | Formula::Last(..) => {
+                let day = |value| match value {
+                    Some(Value::Day(day)) => Some(day),
+                    _ => None,
+                };
+                Arc::new(values.into_iter().map(day).collect::<Date32Array>())
+            }
+            Formula::Latest(_) => {
+                let text = |value| match value {
+                    Some(Value::Text(text)) => Some(text),
+                    _ => None,
+                };
+                Arc::new(values.into_iter().map(text).collect::<StringArray>())
+            }
+        })
+    }
+
+    fn stored(&self, at: usize, sum: ExactSum) -> Result<i128, Error> {
+        sum.to_stored().ok_or_else(|| Error::TooLarge {
+            rollup: self.definition.name.clone(),
+            measure: self.definition.measures[at].name.clone(),
+            value: sum.to_string(),
+        })
+    }
+}
+
+/// The value of a formula, of the figure of the rows or of the values of measures before it.
+fn value(formula: &Formula, figure: &Figure, before: &[Option<Value>]) -> Option<Value> {
+    let number = |at: usize| before.get(at)?.as_ref()?.number();
+    match formula {
+        Formula::Sum(column, _) => match figure {
+            Figure::Sum(sum, 1..) => Some(Value::Amount(*sum)),
+            _ => is_never_null(column).then_some(Value::Amount(ExactSum::ZERO)),
+        },
+        Formula::Count(..) => match figure {
+            Figure::Count(count) => Some(Value::Count(*count)),
+            _ => Some(Value::Count(0)),
+        },
+        Formula::First(..) | Formula::Last(..) => match figure {
+            Figure::First(day) | Figure::Last(day) => Some(Value::Day(*day)),
+            _ => None,
+        },
+        Formula::Latest(_) => match figure {
+            Figure::Latest(_, text) => Some(Value::Text(text.clone())),
+            _ => None,
+        },
+        Formula::Difference { add, subtract } => {
+            let sum_of = |operands: &[usize]| -> Option<ExactSum> {
+                operands.iter().map(|at| number(*at)).sum()
+            };
+            Some(Value::Amount(sum_of(add)? - sum_of(subtract)?))
+        }
+        Formula::Quotient { dividend, divisor, scale } => {
+            let quotient = decimal::quotient(number(*dividend)?, number(*divisor)?, *scale);
+            quotient.map(Value::Quotient)
+        }
+    }
+}
+
+fn with_scale(values: Decimal128Array, scale: i8) -> Result<ArrayRef, ArrowError> {
+    Ok(Arc::new(values.with_precision_and_scale(STORED_PRECISION, scale)?))
+}
+
+fn batch_error(error: ArrowError) -> Error {
+    Error::Batch(error.to_string())
 }

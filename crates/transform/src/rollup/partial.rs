@@ -1,64 +1,65 @@
-//! The sums of one batch.
+//! The figures of one batch.
 //!
-//! Texts come as dictionary codes: Polars groups by integers, and only the groups are looked up.
+//! Texts come as codes, filters as masks: Polars groups by integers and sums what a mask leaves. Beside
+//! it every sum is taken once more without it, in 256 bits, over all rows that pass.
 
-use arrow::array::{Array, AsArray, DictionaryArray, Int32Array, RecordBatch};
-use arrow::datatypes::{Decimal128Type, Int32Type};
-use costlake_model::decimal::{ExactSum, STORED_SCALE};
-use costlake_model::placeholders;
-use costlake_model::rollup::{Definition, Filter, Formula, Key};
-use costlake_model::{ChargeClass, Metric};
-use polars::prelude::{DataFrame, Expr, IntoLazy, PolarsError, PolarsResult, col, len, lit};
+use std::collections::BTreeMap;
 
-use super::{Department, UNASSIGNED};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::datatypes::{Date32Type, Decimal128Type};
+use arrow::error::ArrowError;
+use costlake_model::decimal::Accumulator;
+use costlake_model::rollup::{Definition, Filter, Formula, Input, Key, KeyValue, Lookup};
+use costlake_model::{ChargeClass, ExactSum, Metric};
+use polars::prelude::{DataFrame, DataType, Expr, IntoLazy, PolarsError, PolarsResult, col, len};
+
+use super::coded::{Coded, dictionary};
+use super::group::{Figure, Group, is_never_null};
+use super::priced;
 use crate::error::Error;
 use crate::polars_bridge;
 
-/// The sums of one batch, by group.
+/// The figures of one batch, by group.
 #[derive(Debug)]
 pub struct Partial {
     pub(super) metric: Metric,
-    pub(super) rows: Vec<PartialRow>,
+    pub(super) groups: Vec<(Vec<KeyValue>, Group)>,
 }
 
-#[derive(Debug)]
-pub(super) struct PartialRow {
-    /// What the rows of the group have in common: the department without case, or the text.
-    pub(super) keys: Vec<Option<String>>,
-    pub(super) department: Option<Department>,
-    /// A value per measure; nothing for differences and for measures of the other metric.
-    pub(super) measures: Vec<ExactSum>,
-}
-
-const CLASS: &str = "charge_class";
+/// The column of charge dates that the latest one of a group is taken from.
 const DAY: &str = "charge_date";
-/// The code of a null key.
-const NULL: i32 = -1;
+const LATEST_DAY: &str = "latest_day";
 
 impl Partial {
-    /// Sums a batch of line items, all of one metric.
+    /// Computes the figures of a batch of line items, all of one metric.
     ///
     /// The batch has the columns that [`Definition::columns`] names, in the types of
     /// `line_item_schema`.
     ///
     /// # Errors
-    /// [`Error::Rollup`] if the engine fails, which sound batches do not cause.
+    /// [`Error::Rollup`] if the engine fails, which sound batches do not cause; [`Error::ControlSum`] if
+    /// its sums are not what 256 bits give.
     pub fn of_batch(
         definition: &Definition,
         metric: Metric,
         batch: &RecordBatch,
     ) -> Result<Self, Error> {
-        let whole = Batch { definition, metric, batch };
-        if batch.num_rows() > 1 && !whole.fits_128_bits() {
-            return Self::of_halves(definition, metric, batch);
-        }
         let failed = |error: PolarsError| Error::Rollup {
             rollup: definition.name.clone(),
             cause: error.to_string(),
         };
-        let sums = whole.sums().map_err(failed)?;
-        let rows = whole.rows(&sums).map_err(failed)?;
-        Ok(Self { metric, rows })
+        let whole = Batch::new(definition, metric, batch).map_err(failed)?;
+        if whole.passing_rows() == 0 {
+            // Without group keys the engine would make a row of nothing.
+            return Ok(Self { metric, groups: Vec::new() });
+        }
+        if batch.num_rows() > 1 && !whole.fits_128_bits() {
+            return Self::of_halves(definition, metric, batch);
+        }
+        let figures = whole.figures().map_err(failed)?;
+        let groups = whole.groups(&figures).map_err(failed)?;
+        whole.check(&groups)?;
+        Ok(Self { metric, groups })
     }
 
     /// The engine's sums wrap at 128 bits in silence; those of smaller parts do not get there.
@@ -71,62 +72,123 @@ impl Partial {
         let rest = batch.num_rows() - half;
         let mut first = Self::of_batch(definition, metric, &batch.slice(0, half))?;
         let second = Self::of_batch(definition, metric, &batch.slice(half, rest))?;
-        first.rows.extend(second.rows);
+        first.groups.extend(second.groups);
         Ok(first)
     }
 }
 
+/// A batch, prepared for the engine.
 struct Batch<'a> {
     definition: &'a Definition,
     metric: Metric,
-    batch: &'a RecordBatch,
+    rows: usize,
+    /// What groups depend on.
+    inputs: BTreeMap<Input, Coded<'a>>,
+    /// The columns that measures are of, computed ones among them.
+    columns: BTreeMap<&'static str, ArrayRef>,
+    /// The rows that pass a filter, for filters that some rows do not pass. The metric is not in them.
+    masks: BTreeMap<Filter, BooleanArray>,
 }
 
-impl Batch<'_> {
-    /// The text columns whose codes make the groups.
-    fn key_columns(&self) -> Vec<&'static str> {
-        let mut columns = Vec::new();
-        for key in &self.definition.keys {
-            match key {
-                Key::Department => columns.extend(["department_id", "department_name"]),
-                Key::Column(name) => columns.push(name),
+impl<'a> Batch<'a> {
+    fn new(
+        definition: &'a Definition,
+        metric: Metric,
+        batch: &'a RecordBatch,
+    ) -> PolarsResult<Self> {
+        let mut needed = definition.key_inputs();
+        needed.extend(latest_columns(definition).map(Input::Column));
+        let with_code = |input: Input| coded(batch, &input).map(|coded| (input, coded));
+        let mut this = Self {
+            definition,
+            metric,
+            rows: batch.num_rows(),
+            inputs: needed.into_iter().map(with_code).collect::<PolarsResult<_>>()?,
+            columns: BTreeMap::new(),
+            masks: BTreeMap::new(),
+        };
+        this.read_columns(batch)?;
+        this.make_masks(batch)?;
+        Ok(this)
+    }
+
+    /// The formulas over rows of this metric, by the positions of their measures.
+    fn formulas(&self) -> impl Iterator<Item = (usize, &'a Formula)> {
+        let metric = self.metric;
+        let measures = self.definition.measures.iter().map(|measure| &measure.formula).enumerate();
+        measures.filter(move |(_, formula)| {
+            let filter = formula.filter();
+            filter.is_some_and(|filter| filter.metric.is_none_or(|wanted| wanted == metric))
+        })
+    }
+
+    fn read_columns(&mut self, batch: &RecordBatch) -> PolarsResult<()> {
+        let dates = self.needs_days().then_some(DAY);
+        let of_measures = self.formulas().filter_map(|(_, formula)| match formula {
+            Formula::Sum(column, _) | Formula::First(column, _) | Formula::Last(column, _) => {
+                Some(*column)
+            }
+            _ => None,
+        });
+        for name in of_measures.chain(dates).collect::<Vec<_>>() {
+            if !self.columns.contains_key(name) {
+                self.columns.insert(name, column(batch, name)?);
             }
         }
-        columns
+        Ok(())
+    }
+
+    fn needs_days(&self) -> bool {
+        self.definition.shows_the_latest() || self.definition.keys.iter().any(Key::is_of_time)
+    }
+
+    fn make_masks(&mut self, batch: &RecordBatch) -> PolarsResult<()> {
+        let filters = self.formulas().map(|(_, formula)| mask_of(formula));
+        for filter in filters.chain([self.definition.only.clone()]).collect::<Vec<_>>() {
+            if filter != Filter::default() && !self.masks.contains_key(&filter) {
+                let mask = mask(batch, &filter)?;
+                self.masks.insert(filter, mask);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of rows that count.
+    fn passing_rows(&self) -> usize {
+        self.masks.get(&self.definition.only).map_or(self.rows, BooleanArray::true_count)
     }
 
     /// Whether no sum over some of the rows can leave 128 bits.
     fn fits_128_bits(&self) -> bool {
-        let fits = |name: &str| {
-            let array = self.batch.column_by_name(name);
-            array.and_then(|array| array.as_primitive_opt::<Decimal128Type>()).is_none_or(|array| {
+        let fits = |array: &ArrayRef| {
+            array.as_primitive_opt::<Decimal128Type>().is_none_or(|array| {
                 let sum = |sum: i128, value: i128| sum.checked_add(value.checked_abs()?);
                 array.iter().flatten().try_fold(0, sum).is_some()
             })
         };
-        self.summed_columns().into_iter().all(fits)
+        self.columns.values().all(fits)
     }
 
-    fn has_department(&self) -> bool {
-        self.definition.keys.contains(&Key::Department)
-    }
-
-    fn sums(&self) -> PolarsResult<DataFrame> {
+    fn figures(&self) -> PolarsResult<DataFrame> {
         let mut columns = Vec::new();
-        for name in self.key_columns() {
-            columns.push(polars_bridge::column(&key_name(name), &self.codes(name)?)?);
+        for (at, coded) in self.inputs.values().enumerate() {
+            columns.push(polars_bridge::column(&input_name(at), &coded.codes())?);
         }
-        columns.push(polars_bridge::column(CLASS, &self.classes()?)?);
-        if self.has_department() {
-            columns.push(polars_bridge::column(DAY, self.array(DAY)?)?);
+        for (name, array) in &self.columns {
+            columns.push(polars_bridge::column(name, array)?);
         }
-        for name in self.summed_columns() {
-            columns.push(polars_bridge::column(name, self.array(name)?)?);
+        for (at, mask) in self.masks.values().enumerate() {
+            columns.push(polars_bridge::column(&mask_name(at), mask)?);
         }
-        let keys: Vec<Expr> =
-            self.key_columns().into_iter().map(|name| col(key_name(name))).collect();
-        let measures = self.measure_expressions();
-        let frame = DataFrame::new(self.batch.num_rows(), columns)?.lazy();
+        let mut keys: Vec<Expr> = (0..self.inputs.len()).map(|at| col(input_name(at))).collect();
+        if self.definition.keys.iter().any(Key::is_of_time) {
+            keys.push(col(DAY));
+        }
+        let mut frame = DataFrame::new(self.rows, columns)?.lazy();
+        if let Some(only) = self.mask(&self.definition.only) {
+            frame = frame.filter(only);
+        }
+        let measures = self.expressions();
         if keys.is_empty() {
             frame.select(measures).collect()
         } else {
@@ -134,178 +196,288 @@ impl Batch<'_> {
         }
     }
 
-    fn summed_columns(&self) -> Vec<&'static str> {
-        let mut columns: Vec<&'static str> = self
-            .definition
-            .measures
-            .iter()
-            .filter_map(|measure| match &measure.formula {
-                Formula::Sum(column, _) => Some(*column),
-                Formula::Count(_) | Formula::Difference { .. } => None,
-            })
-            .collect();
-        columns.sort_unstable();
-        columns.dedup();
-        columns
+    /// The mask of a filter, for the engine; nothing where all rows pass.
+    fn mask(&self, filter: &Filter) -> Option<Expr> {
+        self.masks.keys().position(|known| known == filter).map(|at| col(mask_name(at)))
     }
 
-    fn measure_expressions(&self) -> Vec<Expr> {
+    fn expressions(&self) -> Vec<Expr> {
         let mut expressions = Vec::new();
-        if self.has_department() {
-            expressions.push(col(DAY).max().alias("latest_day"));
+        if self.definition.shows_the_latest() {
+            expressions.push(col(DAY).max().alias(LATEST_DAY));
         }
-        for (at, measure) in self.definition.measures.iter().enumerate() {
-            let expression = match &measure.formula {
-                Formula::Sum(column, filter) if self.takes(filter) => match class_filter(filter) {
-                    Some(classes) => col(*column).filter(classes).sum(),
-                    None => col(*column).sum(),
-                },
-                Formula::Count(filter) if self.takes(filter) => match class_filter(filter) {
-                    Some(classes) => col(CLASS).filter(classes).len(),
-                    None => len(),
-                },
-                _ => continue,
+        for (at, formula) in self.formulas() {
+            let mask = self.mask(&mask_of(formula));
+            let of = |name: &str| match &mask {
+                Some(mask) => col(name).filter(mask.clone()),
+                None => col(name),
             };
-            expressions.push(expression.alias(measure_name(at)));
+            match formula {
+                Formula::Sum(name, _) => {
+                    expressions.push(of(name).sum().alias(measure_name(at)));
+                    if !is_never_null(name) {
+                        expressions.push(of(name).count().alias(count_name(at)));
+                    }
+                }
+                Formula::Count(..) => {
+                    let rows = match mask {
+                        Some(mask) => mask.sum(),
+                        None => len(),
+                    };
+                    expressions.push(rows.alias(measure_name(at)));
+                }
+                Formula::First(name, _) => expressions.push(of(name).min().alias(measure_name(at))),
+                Formula::Last(name, _) => expressions.push(of(name).max().alias(measure_name(at))),
+                Formula::Latest(_) | Formula::Difference { .. } | Formula::Quotient { .. } => {}
+            }
+        }
+        // A selection of nothing would have no rows.
+        if expressions.is_empty() {
+            expressions.push(len().alias("rows"));
         }
         expressions
     }
 
-    fn takes(&self, filter: &Filter) -> bool {
-        filter.metric.is_none_or(|metric| metric == self.metric)
-    }
-
-    fn rows(&self, sums: &DataFrame) -> PolarsResult<Vec<PartialRow>> {
-        let keys = self
-            .definition
-            .keys
-            .iter()
-            .map(|key| self.key_values(key, sums))
+    /// The groups of the batch. One may come several times: in spellings that mean the same.
+    fn groups(&self, figures: &DataFrame) -> PolarsResult<Vec<(Vec<KeyValue>, Group)>> {
+        let inputs = (0..self.inputs.len())
+            .map(|at| integers(figures, &input_name(at)))
             .collect::<PolarsResult<Vec<_>>>()?;
+        let days = self.days(figures, DAY, self.definition.keys.iter().any(Key::is_of_time))?;
+        let latest = self.days(figures, LATEST_DAY, self.definition.shows_the_latest())?;
         let measures = (0..self.definition.measures.len())
-            .map(|at| self.measure_values(at, sums))
+            .map(|at| self.measure(at, figures))
             .collect::<PolarsResult<Vec<_>>>()?;
-        let rows = (0..sums.height()).map(|row| PartialRow {
-            keys: keys.iter().map(|key| key[row].text.clone()).collect(),
-            department: keys.iter().find_map(|key| key[row].department.clone()),
-            measures: measures.iter().map(|values| values[row]).collect(),
-        });
-        Ok(rows.collect())
+        let group = |row: usize| {
+            let text = |input: &Input| {
+                let at = self.inputs.keys().position(|known| known == input)?;
+                self.inputs.get(input)?.text(inputs[at][row]?)
+            };
+            let figures = measures.iter().map(|of_measure| of_measure[row].clone()).collect();
+            self.group(&text, days[row], latest[row], figures)
+        };
+        Ok((0..figures.height()).map(group).collect())
     }
 
-    fn key_values(&self, key: &Key, sums: &DataFrame) -> PolarsResult<Vec<KeyValue>> {
+    fn group(
+        &self,
+        row: Lookup<'_>,
+        day: Option<i32>,
+        latest: Option<i32>,
+        mut figures: Vec<Figure>,
+    ) -> (Vec<KeyValue>, Group) {
+        let latest = latest.unwrap_or(i32::MIN);
+        let (mut keys, mut names) = (Vec::new(), Vec::new());
+        for key in &self.definition.keys {
+            let entity = key.entity(&self.definition.departments, row);
+            keys.push(match &entity {
+                Some(entity) => KeyValue::Text(entity.id.clone()),
+                None => self.plain_value(key, row, day),
+            });
+            names.push(entity.and_then(|entity| Some((latest, entity.name?))));
+        }
+        for (figure, measure) in figures.iter_mut().zip(&self.definition.measures) {
+            if let Formula::Latest(column) = measure.formula
+                && let Some(text) = row(&Input::Column(column))
+            {
+                *figure = Figure::Latest(latest, text.to_owned());
+            }
+        }
+        (keys, Group { names, figures })
+    }
+
+    /// The value of a key without a name; of one with a name that the row does not have, nothing.
+    fn plain_value(&self, key: &Key, row: Lookup<'_>, day: Option<i32>) -> KeyValue {
+        let folded = |input: Input| {
+            row(&input).map_or(KeyValue::Null, |text| KeyValue::Text(input.folded(text)))
+        };
         match key {
-            Key::Column(name) => {
-                let texts = self.texts_of(name, sums)?;
-                Ok(texts.into_iter().map(|text| KeyValue { text, department: None }).collect())
-            }
-            Key::Department => {
-                let ids = self.texts_of("department_id", sums)?;
-                let names = self.texts_of("department_name", sums)?;
-                let days = sums.column("latest_day")?.cast(&polars::prelude::DataType::Int32)?;
-                let days = days.i32()?;
-                let values =
-                    ids.into_iter().zip(names).zip(days.iter()).map(|((id, name), day)| {
-                        KeyValue::of_department(id, name, day.unwrap_or(i32::MIN))
-                    });
-                Ok(values.collect())
-            }
+            Key::Column(name) => folded(Input::Column(name)),
+            Key::Tag { tag, .. } => folded(Input::Tag(tag.clone())),
+            Key::Metric => KeyValue::Text(self.metric.name().to_owned()),
+            Key::Day => day.map_or(KeyValue::Null, KeyValue::Day),
+            Key::Month => day
+                .and_then(Date32Type::to_naive_date_opt)
+                .map_or(KeyValue::Null, |day| KeyValue::Text(day.format("%Y-%m").to_string())),
+            Key::Department | Key::Subscription | Key::Account | Key::Commitment => KeyValue::Null,
         }
     }
 
-    /// The texts of a key, looked up by the codes of the groups.
-    fn texts_of(&self, name: &str, sums: &DataFrame) -> PolarsResult<Vec<Option<String>>> {
-        let dictionary = self.dictionary(name)?;
-        let values = dictionary.values().as_string::<i32>();
-        let codes = sums.column(&key_name(name))?.i32()?;
-        let text = |code: Option<i32>| {
-            let at = usize::try_from(code?).ok()?;
-            Some(values.value(at).to_owned())
-        };
-        Ok(codes.iter().map(text).collect())
+    /// A column of days; nothing where it is not needed.
+    fn days(
+        &self,
+        figures: &DataFrame,
+        name: &str,
+        needed: bool,
+    ) -> PolarsResult<Vec<Option<i32>>> {
+        if needed { integers(figures, name) } else { Ok(vec![None; figures.height()]) }
     }
 
-    fn measure_values(&self, at: usize, sums: &DataFrame) -> PolarsResult<Vec<ExactSum>> {
-        let nothing = || vec![ExactSum::ZERO; sums.height()];
-        let (Formula::Sum(_, filter) | Formula::Count(filter)) =
-            &self.definition.measures[at].formula
+    /// The figures of a measure; nothing for those of the other metric and those made of others.
+    fn measure(&self, at: usize, figures: &DataFrame) -> PolarsResult<Vec<Figure>> {
+        let Some((_, formula)) = self.formulas().find(|(position, _)| *position == at) else {
+            return Ok(vec![Figure::Nothing; figures.height()]);
+        };
+        let name = measure_name(at);
+        Ok(match formula {
+            Formula::Sum(column, _) => {
+                let counts = match is_never_null(column) {
+                    true => vec![1; figures.height()],
+                    false => counts(figures, &count_name(at))?,
+                };
+                let sums = figures.column(&name)?.decimal()?.physical();
+                let figure = |(sum, values): (Option<i128>, u64)| {
+                    Figure::Sum(ExactSum::from_stored(sum.unwrap_or(0)), values)
+                };
+                sums.iter().zip(counts).map(figure).collect()
+            }
+            Formula::Count(..) => counts(figures, &name)?.into_iter().map(Figure::Count).collect(),
+            Formula::First(..) => integers(figures, &name)?
+                .into_iter()
+                .map(|day| day.map_or(Figure::Nothing, Figure::First))
+                .collect(),
+            Formula::Last(..) => integers(figures, &name)?
+                .into_iter()
+                .map(|day| day.map_or(Figure::Nothing, Figure::Last))
+                .collect(),
+            Formula::Latest(_) | Formula::Difference { .. } | Formula::Quotient { .. } => {
+                vec![Figure::Nothing; figures.height()]
+            }
+        })
+    }
+
+    /// Compares the engine's sums with those of the rows, in 256 bits (`reliability.md`, I5).
+    fn check(&self, groups: &[(Vec<KeyValue>, Group)]) -> Result<(), Error> {
+        for (at, formula) in self.formulas() {
+            let Formula::Sum(column, _) = formula else { continue };
+            let sum_of = |(_, group): &(_, Group)| match group.figures[at] {
+                Figure::Sum(sum, _) => sum,
+                _ => ExactSum::ZERO,
+            };
+            let found: ExactSum = groups.iter().map(sum_of).sum();
+            let expected = self.control_sum(column, &mask_of(formula));
+            if found != expected {
+                return Err(Error::ControlSum {
+                    rollup: self.definition.name.clone(),
+                    measure: self.definition.measures[at].name.clone(),
+                    expected: expected.to_string(),
+                    found: found.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn control_sum(&self, column: &str, filter: &Filter) -> ExactSum {
+        let Some(values) =
+            self.columns.get(column).and_then(|array| array.as_primitive_opt::<Decimal128Type>())
         else {
-            return Ok(nothing());
+            return ExactSum::ZERO;
         };
-        if !self.takes(filter) {
-            return Ok(nothing());
+        let masks = [self.masks.get(filter), self.masks.get(&self.definition.only)];
+        let passes = |row: usize| masks.iter().flatten().all(|mask| mask.value(row));
+        let mut sum = Accumulator::default();
+        for (row, value) in values.iter().enumerate() {
+            if let Some(value) = value.filter(|_| passes(row)) {
+                sum.add_stored(value);
+            }
         }
-        let column = sums.column(&measure_name(at))?;
-        if matches!(self.definition.measures[at].formula, Formula::Count(_)) {
-            let counts = column.cast(&polars::prelude::DataType::Int64)?;
-            return Ok(counts.i64()?.iter().map(|count| whole(count.unwrap_or(0))).collect());
-        }
-        let amounts = column.decimal()?.physical();
-        Ok(amounts.iter().map(|amount| ExactSum::from_stored(amount.unwrap_or(0))).collect())
+        sum.stored_total()
     }
+}
 
-    fn array(&self, name: &str) -> PolarsResult<&dyn Array> {
-        let column = self.batch.column_by_name(name);
-        column.map(AsRef::as_ref).ok_or_else(|| missing(name))
+/// The filter of a formula, without the metric: a batch is of one. A count of values is one of the rows
+/// that have some.
+fn mask_of(formula: &Formula) -> Filter {
+    let mut filter = formula.filter().cloned().unwrap_or_default();
+    filter.metric = None;
+    if let Formula::Count(Some(column), _) = formula {
+        filter.present.insert(column);
     }
+    filter
+}
 
-    fn dictionary(&self, name: &str) -> PolarsResult<&DictionaryArray<Int32Type>> {
-        self.array(name)?.as_dictionary_opt().ok_or_else(|| missing(name))
-    }
-
-    /// The codes of a text column; null has a code of its own, which groups it.
-    fn codes(&self, name: &str) -> PolarsResult<Int32Array> {
-        let keys = self.dictionary(name)?.keys();
-        Ok(keys.iter().map(|code| Some(code.unwrap_or(NULL))).collect())
-    }
-
-    /// The charge class of each row, as its position in [`ChargeClass::ALL`].
-    fn classes(&self) -> PolarsResult<Int32Array> {
-        let dictionary = self.dictionary(CLASS)?;
-        let values = dictionary.values().as_string::<i32>();
-        let positions: Vec<i32> = (0..values.len())
-            .map(|at| ChargeClass::from_name(values.value(at)).map_or(NULL, ChargeClass::code))
-            .collect();
-        let of = |code: Option<i32>| {
-            let at = usize::try_from(code?).ok()?;
-            positions.get(at).copied()
+/// The rows of a batch that pass a filter.
+fn mask(batch: &RecordBatch, filter: &Filter) -> PolarsResult<BooleanArray> {
+    let mut passes = vec![true; batch.num_rows()];
+    let mut keep = |other: Vec<bool>| {
+        passes.iter_mut().zip(other).for_each(|(pass, other)| *pass &= other);
+    };
+    if !filter.charge_classes.is_empty() {
+        let classes = &filter.charge_classes;
+        let is_in = |class: Option<&str>| {
+            class.and_then(ChargeClass::from_name).is_some_and(|class| classes.contains(&class))
         };
-        Ok(dictionary.keys().iter().map(|code| Some(of(code).unwrap_or(NULL))).collect())
+        keep(coded(batch, &Input::Column("charge_class"))?.meanings(is_in));
+    }
+    for (conditions, wanted) in [(&filter.values, true), (&filter.not_values, false)] {
+        for (input, values) in conditions {
+            let passes = |text: Option<&str>| {
+                values.contains(&input.folded(text.unwrap_or_default())) == wanted
+            };
+            keep(coded(batch, input)?.meanings(passes));
+        }
+    }
+    for name in &filter.present {
+        keep(presence(batch, name)?);
+    }
+    Ok(BooleanArray::from(passes))
+}
+
+fn presence(batch: &RecordBatch, name: &'static str) -> PolarsResult<Vec<bool>> {
+    if dictionary(batch, name).is_some() {
+        return Ok(coded(batch, &Input::Column(name))?.meanings(|text| text.is_some()));
+    }
+    let array = column(batch, name)?;
+    Ok((0..batch.num_rows()).map(|row| array.is_valid(row)).collect())
+}
+
+fn coded<'a>(batch: &'a RecordBatch, input: &Input) -> PolarsResult<Coded<'a>> {
+    Coded::of(batch, input).ok_or_else(|| missing(input.column()))
+}
+
+/// A column of the batch, or one that is computed from it.
+fn column(batch: &RecordBatch, name: &str) -> PolarsResult<ArrayRef> {
+    let failed =
+        |error: ArrowError| PolarsError::ComputeError(format!("column {name}: {error}").into());
+    match priced::column(batch, name) {
+        Some(computed) => computed.map_err(failed),
+        None => batch.column_by_name(name).cloned().ok_or_else(|| missing(name)),
     }
 }
 
-#[derive(Clone)]
-struct KeyValue {
-    text: Option<String>,
-    department: Option<Department>,
+/// Columns whose latest value a measure shows.
+fn latest_columns(definition: &Definition) -> impl Iterator<Item = &'static str> {
+    definition.measures.iter().filter_map(|measure| match measure.formula {
+        Formula::Latest(column) => Some(column),
+        _ => None,
+    })
 }
 
-impl KeyValue {
-    fn of_department(id: Option<String>, name: Option<String>, day: i32) -> Self {
-        let is_real = |text: &String| !placeholders::is_no_department(text.trim());
-        let name = name.filter(is_real);
-        let id =
-            id.filter(is_real).or_else(|| name.clone()).unwrap_or_else(|| UNASSIGNED.to_owned());
-        Self { text: Some(id.to_lowercase()), department: Some((day, name, id)) }
-    }
+fn integers(figures: &DataFrame, name: &str) -> PolarsResult<Vec<Option<i32>>> {
+    let column = figures.column(name)?.cast(&DataType::Int32)?;
+    Ok(column.i32()?.iter().collect())
 }
 
-/// The filter on charge classes, if there is one.
-fn class_filter(filter: &Filter) -> Option<Expr> {
-    let is = |class: &ChargeClass| col(CLASS).eq(lit(class.code()));
-    filter.charge_classes.iter().map(is).reduce(Expr::or)
+fn counts(figures: &DataFrame, name: &str) -> PolarsResult<Vec<u64>> {
+    let column = figures.column(name)?.cast(&DataType::UInt64)?;
+    Ok(column.u64()?.iter().map(|count| count.unwrap_or(0)).collect())
 }
 
-fn whole(count: i64) -> ExactSum {
-    ExactSum::from_stored(i128::from(count) * 10_i128.pow(STORED_SCALE.unsigned_abs().into()))
+fn input_name(at: usize) -> String {
+    format!("input_{at}")
 }
 
-fn key_name(column: &str) -> String {
-    format!("key_{column}")
+fn mask_name(at: usize) -> String {
+    format!("mask_{at}")
 }
 
 fn measure_name(at: usize) -> String {
     format!("measure_{at}")
+}
+
+fn count_name(at: usize) -> String {
+    format!("count_{at}")
 }
 
 fn missing(name: &str) -> PolarsError {

@@ -11,7 +11,13 @@ mod properties;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+mod reconcile;
+#[cfg(test)]
+#[cfg(feature = "rollup")]
 mod rollups;
+#[cfg(test)]
+#[cfg(feature = "rollup")]
+mod rollups_reference;
 
 use costlake_model::Metric;
 use costlake_transform::{BlobOptions, BlobReader, BlobSummary, Chunk, DecodedChunk, Error};
