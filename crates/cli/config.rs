@@ -14,13 +14,15 @@ use costlake_fetch::{Config as FetchConfig, Credentials, Endpoints, Secret, Stor
 use costlake_model::departments::{Departments, DepartmentsFile};
 use costlake_model::rollup::{Definition, SHIPPED};
 use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug};
-use costlake_sink::Lake;
+use costlake_sink::{Lake, Publication};
 use costlake_transform::reconcile::{ParsePolicyError, Policy};
 use serde::Deserialize;
 
 use crate::args::{RunArgs, ScopeArgs};
 use crate::error::Error;
+use crate::lifecycle::PuttingInPlace;
 use crate::reconcile::{self, Definitions, Reconciler};
+use crate::rollups::Months;
 
 /// A run, with every question answered.
 pub(crate) struct Plan {
@@ -47,9 +49,21 @@ pub(crate) struct Reconciliation {
 }
 
 impl Reconciliation {
-    /// Reconciles months of a lake so.
-    pub(crate) fn of_lake<'a>(&self, lake: &'a Lake, now: DateTime<Utc>) -> Reconciler<'a> {
-        Reconciler::new(lake, self.definitions.clone(), self.policy, now)
+    /// Reconciles months that were just published, if months are to be reconciled.
+    ///
+    /// # Errors
+    /// The lake, and sums that do not fit.
+    pub(crate) async fn after_publishing(
+        this: Option<&Self>,
+        lake: &Lake,
+        publication: &Publication,
+        putting: &PuttingInPlace,
+        published: &Months,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<reconcile::Month>, Error> {
+        let Some(this) = this else { return Ok(Vec::new()) };
+        let reconciler = Reconciler::new(lake, this.definitions.clone(), this.policy, now);
+        reconciler.after_publishing(publication, putting, published).await
     }
 }
 
@@ -333,6 +347,17 @@ impl PipelineFile {
             Ok(Reconciliation { definitions, policy: self.unused_policy(None)? })
         };
         self.reconciles().then(of_file).transpose()
+    }
+
+    /// The same, for commands that build the rollups which are asked for and nothing else.
+    ///
+    /// # Errors
+    /// As for [`Self::reconciliation`].
+    pub(crate) fn reconciliation_unless(
+        &self,
+        given: &[PathBuf],
+    ) -> Result<Option<Reconciliation>, Error> {
+        if given.is_empty() { self.reconciliation() } else { Ok(None) }
     }
 
     fn reconciles(&self) -> bool {

@@ -9,7 +9,7 @@ use costlake_sink::{Lake, Publication, Source};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::args::ConvertArgs;
-use crate::config::PipelineFile;
+use crate::config::{PipelineFile, Reconciliation};
 use crate::contract::History;
 use crate::error::Error;
 use crate::facts::RowFacts;
@@ -42,9 +42,7 @@ pub(crate) async fn convert(
     let pipeline = PipelineFile::read_if_given(args.config.as_deref())?;
     let location = pipeline.lake(args.work.lake.as_deref())?;
     let definitions = pipeline.definitions(&args.work.definitions)?;
-    // Those who ask for some rollups get these, and nothing else.
-    let asks_for_all = args.work.definitions.is_empty();
-    let reconciliation = if asks_for_all { pipeline.reconciliation()? } else { None };
+    let reconciliation = pipeline.reconciliation_unless(&args.work.definitions)?;
     let finding = inputs::find_reports(&args.paths);
     let Found { reports, skipped } = lifecycle::interruptible(finding).await?;
     let reports = match given.metric {
@@ -76,14 +74,15 @@ pub(crate) async fn convert(
             rollups::check_departments(&lake, &places).await?;
         }
         let months = publish(&publisher, placed).await?;
-        let reconciled = match &reconciliation {
-            Some(reconciliation) => {
-                let reconciler = reconciliation.of_lake(&lake, started_at);
-                reconciler.after_publishing(publication, putting, &places).await?
-            }
-            None => Vec::new(),
-        };
-        Ok((months, reconciled))
+        let reconciled = Reconciliation::after_publishing(
+            reconciliation.as_ref(),
+            &lake,
+            publication,
+            putting,
+            &places,
+            started_at,
+        );
+        Ok((months, reconciled.await?))
     };
     let ((months, reconciled), record) = lifecycle::publishing(&lake, started_at, work).await?;
     Ok(RunResult {

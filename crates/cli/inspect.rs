@@ -117,10 +117,7 @@ fn status_row(status: &PartitionStatus) -> Row {
         ("first_date", Value::from(status.first_date.map(|date| date.to_string()))),
         ("last_date", Value::from(status.last_date.map(|date| date.to_string()))),
         ("quarantined_rows", Value::from(status.quarantined_rows)),
-        (
-            "published_at",
-            Value::from(status.published_at.to_rfc3339_opts(SecondsFormat::Millis, true)),
-        ),
+        ("published_at", Value::from(output::time(status.published_at))),
     ];
     fields.map(|(name, value)| (name.to_owned(), value)).into()
 }

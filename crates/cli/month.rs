@@ -274,7 +274,11 @@ impl Publisher<'_> {
                         );
                     }
                 }
-                None => rollups::add_from_lake(self.lake, &partition, metric, &mut months).await?,
+                None => {
+                    if let Some(manifest) = self.lake.manifest(&partition).await? {
+                        rollups::add_from_lake(self.lake, &manifest, metric, &mut months).await?;
+                    }
+                }
             }
         }
         Ok(months)

@@ -10,14 +10,14 @@ use costlake_sink::{Lake, Publication};
 use serde_json::{Value, json};
 
 use crate::args::RollupArgs;
-use crate::config::{self, PipelineFile};
+use crate::config::{self, PipelineFile, Reconciliation};
 use crate::error::Error;
 use crate::lifecycle::{self, PuttingInPlace};
 use crate::output::{self, Row, Show, TextTable};
 use crate::progress::Progress;
 use crate::reconcile;
 use crate::result::RollupResult;
-use crate::rollups::{self, months_of};
+use crate::rollups;
 
 /// What was computed anew.
 pub(crate) struct RolledUp {
@@ -44,12 +44,10 @@ pub(crate) async fn rollup(args: &RollupArgs, progress: &Progress) -> Result<Rol
     let started_at = Utc::now();
     let pipeline = PipelineFile::read_if_given(args.lake.config.as_deref())?;
     let definitions = pipeline.definitions(&args.definitions)?;
-    // Those who ask for some rollups get these, and nothing else.
-    let reconciliation =
-        if args.definitions.is_empty() { pipeline.reconciliation()? } else { None };
+    let reconciliation = pipeline.reconciliation_unless(&args.definitions)?;
     let periods = config::parse_periods(&args.lake.periods, started_at.date_naive())?;
     let lake = Lake::open(&pipeline.lake(args.lake.lake.as_deref())?, false).await?;
-    let wanted = months_of(&lake, &periods).await?;
+    let wanted = rollups::asked_for(&lake, &rollups::months_of(&lake).await?, &periods)?;
     if args.lake.config.is_none() {
         rollups::check_departments(&lake, &wanted).await?;
     }
@@ -61,14 +59,15 @@ pub(crate) async fn rollup(args: &RollupArgs, progress: &Progress) -> Result<Rol
             months.push(month.await?);
             progress.say(&format!("rolled up {period} of {scope}"));
         }
-        let reconciled = match &reconciliation {
-            Some(reconciliation) => {
-                let reconciler = reconciliation.of_lake(&lake, started_at);
-                reconciler.after_publishing(publication, putting, &wanted).await?
-            }
-            None => Vec::new(),
-        };
-        Ok((months, reconciled))
+        let reconciled = Reconciliation::after_publishing(
+            reconciliation.as_ref(),
+            &lake,
+            publication,
+            putting,
+            &wanted,
+            started_at,
+        );
+        Ok((months, reconciled.await?))
     };
     let ((months, reconciled), record) = lifecycle::publishing(&lake, started_at, work).await?;
     Ok(RolledUp {
@@ -91,15 +90,12 @@ async fn publish(
     now: DateTime<Utc>,
 ) -> Result<Month, Error> {
     let mut ready = Vec::new();
-    for month in rollups::compute(lake, definitions, period, scope).await? {
+    let manifests = rollups::manifests_of(lake, period, scope).await?;
+    for month in rollups::compute(lake, definitions, &manifests).await? {
         ready.push(rollups::ready(publication, now, period, scope, month).await?);
     }
-    let _putting = putting.begin().await;
-    let mut done = Vec::new();
-    for table in ready {
-        done.push(rollups::put(publication, period, scope, table).await?);
-    }
-    Ok(Month { scope: scope.clone(), period, rollups: done })
+    let rollups = rollups::put_all(publication, putting, period, scope, ready).await?;
+    Ok(Month { scope: scope.clone(), period, rollups })
 }
 
 impl RolledUp {

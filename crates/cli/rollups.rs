@@ -1,6 +1,6 @@
 //! Rollups of one month of one scope: computed, checked, staged, put in place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -18,6 +18,7 @@ use costlake_transform::rollup::{Partial, Rollup};
 use futures::stream::{StreamExt, TryStreamExt};
 
 use crate::error::Error;
+use crate::lifecycle::PuttingInPlace;
 use crate::result::RollupResult;
 
 /// A rollup and what it is computed from.
@@ -66,27 +67,64 @@ pub(crate) fn rollup_partition(name: &str, period: BillingPeriod, scope: &ScopeS
     Partition { table, metric: None, period, scope: scope.clone() }
 }
 
-/// The months of a lake that have line items, by scope; those that are asked for must be among them.
+/// Months of scopes.
+pub(crate) type Months = BTreeSet<(ScopeSlug, BillingPeriod)>;
+
+/// The manifests of a month's line items.
+pub(crate) type Manifests = BTreeMap<Metric, PartitionManifest>;
+
+/// The months of a lake that have line items.
 ///
 /// # Errors
-/// [`Error::MonthMissing`], and the lake.
-pub(crate) async fn months_of(
+/// The lake.
+pub(crate) async fn months_of(lake: &Lake) -> Result<Months, Error> {
+    let partitions = lake.partitions().await?.into_iter();
+    let line_items = partitions.filter(|partition| partition.table == Table::LineItems);
+    Ok(line_items.map(|partition| (partition.scope, partition.period)).collect())
+}
+
+/// Those of the months of a lake that are asked for; all, if none is named.
+///
+/// # Errors
+/// [`Error::MonthMissing`] for a month that no scope has.
+pub(crate) fn asked_for(
     lake: &Lake,
-    wanted: &[BillingPeriod],
-) -> Result<BTreeSet<(ScopeSlug, BillingPeriod)>, Error> {
-    let mut months: BTreeSet<(ScopeSlug, BillingPeriod)> = lake
-        .partitions()
-        .await?
-        .into_iter()
-        .filter(|partition| partition.table == Table::LineItems)
-        .map(|partition| (partition.scope, partition.period))
-        .collect();
-    let missing = wanted.iter().find(|wanted| months.iter().all(|(_, period)| period != *wanted));
-    if let Some(period) = missing {
+    held: &Months,
+    periods: &[BillingPeriod],
+) -> Result<Months, Error> {
+    let is_missing = |wanted: &&BillingPeriod| held.iter().all(|(_, period)| period != *wanted);
+    if let Some(period) = periods.iter().find(is_missing) {
         return Err(Error::MonthMissing { lake: lake.location().to_owned(), period: *period });
     }
-    months.retain(|(_, period)| wanted.is_empty() || wanted.contains(period));
-    Ok(months)
+    let is_wanted =
+        |(_, period): &&(_, BillingPeriod)| periods.is_empty() || periods.contains(period);
+    Ok(held.iter().filter(is_wanted).cloned().collect())
+}
+
+/// The manifests of a month's line items, of all metrics that the lake holds.
+///
+/// # Errors
+/// The lake.
+pub(crate) async fn manifests_of(
+    lake: &Lake,
+    period: BillingPeriod,
+    scope: &ScopeSlug,
+) -> Result<Manifests, Error> {
+    let mut manifests = Manifests::new();
+    for metric in Metric::ALL {
+        let manifest = lake.manifest(&line_items(metric, period, scope)).await?;
+        manifests.extend(manifest.map(|manifest| (metric, manifest)));
+    }
+    Ok(manifests)
+}
+
+/// The line items as what something is computed from.
+pub(crate) fn inputs_of(manifests: &Manifests) -> Vec<InputObject> {
+    manifests.values().map(input).collect()
+}
+
+fn input(manifest: &PartitionManifest) -> InputObject {
+    InputObject { partition: manifest.account.partition.clone(), sha256: manifest.object.sha256 }
 }
 
 /// Refuses to replace rollups that were computed by the department rules of a pipeline file, where none is
@@ -94,10 +132,7 @@ pub(crate) async fn months_of(
 ///
 /// # Errors
 /// [`Error::OtherDepartments`], and the lake.
-pub(crate) async fn check_departments(
-    lake: &Lake,
-    months: &BTreeSet<(ScopeSlug, BillingPeriod)>,
-) -> Result<(), Error> {
+pub(crate) async fn check_departments(lake: &Lake, months: &Months) -> Result<(), Error> {
     for (scope, period) in months {
         let manifest = lake.manifest(&rollup_partition("department_month", *period, scope)).await?;
         if manifest.is_some_and(|manifest| manifest.account.departments.is_some()) {
@@ -107,36 +142,32 @@ pub(crate) async fn check_departments(
     Ok(())
 }
 
-/// Computes rollups of a month from the line items of the lake, of all metrics that it holds.
+/// Computes rollups of a month from its line items in the lake.
 ///
 /// # Errors
 /// The lake; a sum that is not its control sum.
 pub(crate) async fn compute(
     lake: &Lake,
     definitions: &[Arc<Definition>],
-    period: BillingPeriod,
-    scope: &ScopeSlug,
+    manifests: &Manifests,
 ) -> Result<Vec<RollupOfMonth>, Error> {
     let mut months: Vec<RollupOfMonth> = definitions.iter().map(RollupOfMonth::new).collect();
-    for metric in Metric::ALL {
-        add_from_lake(lake, &line_items(metric, period, scope), metric, &mut months).await?;
+    for (metric, manifest) in manifests.iter().filter(|_| !definitions.is_empty()) {
+        add_from_lake(lake, manifest, *metric, &mut months).await?;
     }
     Ok(months)
 }
 
-/// Adds the line items of a partition, if the lake holds it, to rollups of the month. They are read once.
+/// Adds the line items of a partition to rollups of the month. They are read once.
 ///
 /// # Errors
 /// The lake; a sum that is not its control sum.
 pub(crate) async fn add_from_lake(
     lake: &Lake,
-    partition: &Partition,
+    manifest: &PartitionManifest,
     metric: Metric,
     months: &mut [RollupOfMonth],
 ) -> Result<(), Error> {
-    let Some(manifest) = lake.manifest(partition).await?.filter(|_| !months.is_empty()) else {
-        return Ok(());
-    };
     let definitions: Arc<[Arc<Definition>]> =
         months.iter().map(|month| Arc::clone(month.rollup.definition())).collect();
     let columns: BTreeSet<&str> = definitions.iter().flat_map(|d| d.columns()).collect();
@@ -144,7 +175,7 @@ pub(crate) async fn add_from_lake(
         definitions.iter().map(|definition| Rollup::new(Arc::clone(definition))).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut partials = lake
-        .read_line_items(partition, &columns)
+        .read_line_items(&manifest.account.partition, &columns)
         .await?
         .map(|batch| sums(Arc::clone(&definitions), metric, batch))
         .buffered(cores);
@@ -152,9 +183,8 @@ pub(crate) async fn add_from_lake(
         rollups.iter_mut().zip(of_batch).for_each(|(rollup, partial)| rollup.merge(partial));
     }
     for (month, rollup) in months.iter_mut().zip(rollups) {
-        check_rollup(&rollup, metric, &manifest)?;
-        let sha256 = manifest.object.sha256;
-        month.add(metric, rollup, InputObject { partition: partition.clone(), sha256 });
+        check_rollup(&rollup, metric, manifest)?;
+        month.add(metric, rollup, input(manifest));
     }
     Ok(())
 }
@@ -175,7 +205,7 @@ async fn sums(
 }
 
 /// The rows of rollups of a month, in the order of the definitions: as published, or computed where that is
-/// not by the definition and of the line items that the lake holds now.
+/// not by the definition and of these line items.
 ///
 /// # Errors
 /// The lake; a sum that is not its control sum.
@@ -184,13 +214,9 @@ pub(crate) async fn current(
     definitions: &[Arc<Definition>],
     period: BillingPeriod,
     scope: &ScopeSlug,
+    manifests: &Manifests,
 ) -> Result<Vec<RecordBatch>, Error> {
-    let mut inputs = Vec::new();
-    for metric in Metric::ALL {
-        let partition = line_items(metric, period, scope);
-        let object = lake.manifest(&partition).await?.map(|manifest| manifest.object);
-        inputs.extend(object.map(|object| InputObject { partition, sha256: object.sha256 }));
-    }
+    let inputs = inputs_of(manifests);
     let mut batches = Vec::new();
     for definition in definitions {
         batches.push(published(lake, definition, period, scope, &inputs).await?);
@@ -201,7 +227,7 @@ pub(crate) async fn current(
         .filter(|(_, batch)| batch.is_none())
         .map(|(definition, _)| Arc::clone(definition))
         .collect();
-    let mut computed = compute(lake, &missing, period, scope).await?.into_iter();
+    let mut computed = compute(lake, &missing, manifests).await?.into_iter();
     let rows = |batch: Option<RecordBatch>| match batch {
         Some(batch) => Ok(batch),
         None => match computed.next() {
@@ -283,6 +309,25 @@ pub(crate) async fn ready_table(
     Ok(ReadyTable { name, batch, object })
 }
 
+/// Puts tables of a month in place. Ctrl-C waits for the end of it.
+///
+/// # Errors
+/// The lake.
+pub(crate) async fn put_all(
+    publication: &Publication,
+    putting: &PuttingInPlace,
+    period: BillingPeriod,
+    scope: &ScopeSlug,
+    tables: Vec<ReadyTable>,
+) -> Result<Vec<RollupResult>, Error> {
+    let _putting = putting.begin().await;
+    let mut done = Vec::new();
+    for table in tables {
+        done.push(put(publication, period, scope, table).await?);
+    }
+    Ok(done)
+}
+
 /// Puts a rollup in place.
 ///
 /// # Errors
@@ -334,14 +379,14 @@ pub(crate) fn check_rollup(
     control: &impl ControlSums,
 ) -> Result<(), Error> {
     let definition = rollup.definition();
-    for measure in &definition.measures {
+    for (measure, total) in definition.measures.iter().zip(rollup.totals()) {
         let Formula::Sum(column, filter) = &measure.formula else { continue };
         let is_of_rows = source_position(column).is_some() && filter.is_of_classes();
         if !is_of_rows || !definition.only.takes_all_rows() || filter.metric != Some(metric) {
             continue;
         }
         let Some(expected) = control.of(column, &filter.charge_classes) else { continue };
-        let found = rollup.total(&measure.name).unwrap_or_default();
+        let found = total.unwrap_or_default();
         if found != expected {
             return Err(Error::Rollup(costlake_transform::Error::ControlSum {
                 rollup: definition.name.clone(),

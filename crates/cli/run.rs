@@ -8,13 +8,13 @@ use costlake_fetch::{
     BlobInfo, Client, Error as FetchError, ErrorKind, ReportManifest, ReportPeriod, ReportRequest,
 };
 use costlake_model::aliases::Naming;
-use costlake_model::{BillingPeriod, Metric, Partition, Scope, ScopeSlug, Table};
+use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug};
 use costlake_sink::{BlobName, Error as LakeError, Lake, Publication, Source};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::args::RunArgs;
-use crate::config::{self, PipelineFile, Plan};
+use crate::config::{self, PipelineFile, Plan, Reconciliation};
 use crate::contract::History;
 use crate::error::Error;
 use crate::ingest::{Blob, Engine, Ingested, OpenBlob, Report, read_error};
@@ -26,6 +26,7 @@ use crate::pipe;
 use crate::progress::Progress;
 use crate::reconcile;
 use crate::result::{MonthResult, RunResult};
+use crate::rollups::line_items;
 
 /// A month of a scope: the unit that is published whole or not at all.
 struct Month {
@@ -65,17 +66,22 @@ pub(crate) async fn run(
             putting,
         };
         let mut done = publish_months(&client, &engine, &publisher, &plan).await;
-        if let Some(reconciliation) = &plan.reconciliation {
-            let published = done.months.iter().map(|month| (month.scope.clone(), month.period));
-            let published = published.collect();
-            let reconciler = reconciliation.of_lake(&lake, started_at);
-            match reconciler.after_publishing(publication, putting, &published).await {
-                Ok(months) => {
-                    done.errors.extend(reconcile::check_residual(&months).err());
-                    done.reconciled = months;
-                }
-                Err(error) => done.errors.push(error),
+        let published =
+            done.months.iter().map(|month| (month.scope.clone(), month.period)).collect();
+        let reconciled = Reconciliation::after_publishing(
+            plan.reconciliation.as_ref(),
+            &lake,
+            publication,
+            putting,
+            &published,
+            started_at,
+        );
+        match reconciled.await {
+            Ok(months) => {
+                done.errors.extend(reconcile::check_residual(&months).err());
+                done.reconciled = months;
             }
+            Err(error) => done.errors.push(error),
         }
         Ok(done)
     };
@@ -306,12 +312,7 @@ pub(crate) async fn plan(args: &RunArgs) -> Result<PlannedRun, Error> {
     for scope in &plan.scopes {
         for period in &plan.periods {
             for metric in &plan.metrics {
-                let partition = Partition {
-                    table: Table::LineItems,
-                    metric: Some(*metric),
-                    period: *period,
-                    scope: scope.slug(),
-                };
+                let partition = line_items(*metric, *period, &scope.slug());
                 let manifest = match &lake {
                     Some(lake) => lake.manifest(&partition).await?,
                     None => None,
@@ -336,13 +337,7 @@ pub(crate) async fn plan(args: &RunArgs) -> Result<PlannedRun, Error> {
 
 impl PlannedReport {
     fn partition(&self) -> String {
-        Partition {
-            table: Table::LineItems,
-            metric: Some(self.metric),
-            period: self.period,
-            scope: self.scope.slug(),
-        }
-        .directory()
+        line_items(self.metric, self.period, &self.scope.slug()).directory()
     }
 
     /// Months before the look-back of the Cost Details API answer with an error.

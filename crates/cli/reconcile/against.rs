@@ -11,7 +11,7 @@ use costlake_transform::reconcile::{self, ClassCosts};
 
 use super::Reconciler;
 use crate::error::Error;
-use crate::rollups::{self, months_of};
+use crate::rollups::{self, Manifests, Months, months_of};
 
 /// What two lakes differ in.
 pub(crate) struct Against {
@@ -55,20 +55,22 @@ pub(crate) struct Key {
 pub(super) async fn compare(
     reconciler: &Reconciler<'_>,
     departments: &Lake,
-    wanted: &BTreeSet<(ScopeSlug, BillingPeriod)>,
+    wanted: &Months,
 ) -> Result<Against, Error> {
     // `department_class_month`: the classes tell what it is that only the enrollment has.
     let by_class = &reconciler.definitions.of_departments[1..];
-    let others = months_of(departments, &[]).await?;
+    let others = months_of(departments).await?;
     let ours = reports(reconciler.lake, wanted).await?;
     let theirs = reports(departments, &others).await?;
-    let both: BTreeSet<_> = ours.intersection(&theirs).copied().collect();
+    let (our_reports, their_reports) = (names(&ours), names(&theirs));
+    let both: BTreeSet<_> = our_reports.intersection(&their_reports).copied().collect();
     let mut costs: BTreeMap<Key, [ExactSum; 2]> = BTreeMap::new();
-    let sides = [(reconciler.lake, wanted), (departments, &others)];
-    for (side, (lake, months)) in sides.into_iter().enumerate() {
-        for (scope, period) in months {
-            if Metric::ALL.iter().any(|metric| both.contains(&(*period, *metric))) {
-                for batch in rollups::current(lake, by_class, *period, scope).await? {
+    for (side, (lake, months)) in
+        [(reconciler.lake, &ours), (departments, &theirs)].into_iter().enumerate()
+    {
+        for ((scope, period), manifests) in months {
+            if manifests.keys().any(|metric| both.contains(&(*period, *metric))) {
+                for batch in rollups::current(lake, by_class, *period, scope, manifests).await? {
                     for class in reconcile::class_costs(&batch)? {
                         add(&mut costs, *period, side, &class);
                     }
@@ -79,24 +81,29 @@ pub(super) async fn compare(
     costs.retain(|key, [ours, theirs]| both.contains(&(key.period, key.metric)) && ours != theirs);
     Ok(Against {
         lake: departments.location().to_owned(),
-        not_compared: ours.difference(&both).copied().collect(),
+        not_compared: our_reports.difference(&both).copied().collect(),
         differences: costs.into_iter().map(difference).collect(),
     })
 }
 
-/// The reports that a lake holds, of any scope.
-async fn reports(
-    lake: &Lake,
-    months: &BTreeSet<(ScopeSlug, BillingPeriod)>,
-) -> Result<BTreeSet<(BillingPeriod, Metric)>, Error> {
-    let mut reports = BTreeSet::new();
+type Reports = BTreeMap<(ScopeSlug, BillingPeriod), Manifests>;
+
+/// The reports that a lake holds of some months.
+async fn reports(lake: &Lake, months: &Months) -> Result<Reports, Error> {
+    let mut reports = Reports::new();
     for (scope, period) in months {
-        for metric in Metric::ALL {
-            let manifest = lake.manifest(&rollups::line_items(metric, *period, scope)).await?;
-            reports.extend(manifest.map(|_| (*period, metric)));
-        }
+        let manifests = rollups::manifests_of(lake, *period, scope).await?;
+        reports.insert((scope.clone(), *period), manifests);
     }
     Ok(reports)
+}
+
+/// Of which month and metric there are reports, of any scope.
+fn names(reports: &Reports) -> BTreeSet<(BillingPeriod, Metric)> {
+    let of_month = |((_, period), manifests): (&(_, BillingPeriod), &Manifests)| {
+        manifests.keys().map(|metric| (*period, *metric)).collect::<Vec<_>>()
+    };
+    reports.iter().flat_map(of_month).collect()
 }
 
 fn add(

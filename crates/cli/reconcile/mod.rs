@@ -18,7 +18,7 @@ use crate::args::ReconcileArgs;
 use crate::config::{self, PipelineFile};
 use crate::error::Error;
 use crate::lifecycle::{self, PuttingInPlace};
-use crate::rollups::{self, months_of};
+use crate::rollups::{self, Months, months_of};
 
 pub(crate) use against::Against;
 pub(crate) use month::Month;
@@ -62,7 +62,8 @@ pub(crate) async fn reconcile(args: &ReconcileArgs) -> Result<Reconciled, Error>
     let policy = pipeline.unused_policy(args.unused)?;
     let periods = config::parse_periods(&args.lake.periods, started_at.date_naive())?;
     let lake = Lake::open(&pipeline.lake(args.lake.lake.as_deref())?, false).await?;
-    let wanted = months_of(&lake, &periods).await?;
+    let held = months_of(&lake).await?;
+    let wanted = rollups::asked_for(&lake, &held, &periods)?;
     if args.lake.config.is_none() {
         rollups::check_departments(&lake, &wanted).await?;
     }
@@ -82,10 +83,10 @@ pub(crate) async fn reconcile(args: &ReconcileArgs) -> Result<Reconciled, Error>
         None => None,
     };
     let (months, run_id) = if args.dry_run {
-        (lifecycle::interruptible(reconciler.months(&wanted)).await?, None)
+        (lifecycle::interruptible(reconciler.months(&held, &wanted)).await?, None)
     } else {
         let work = async |publication: &Publication, putting: &PuttingInPlace| {
-            let months = reconciler.months(&wanted).await?;
+            let months = reconciler.months(&held, &wanted).await?;
             reconciler.publish(publication, putting, months).await
         };
         let (months, record) = lifecycle::publishing(&lake, started_at, work).await?;
@@ -136,24 +137,19 @@ impl<'a> Reconciler<'a> {
         Self { lake, definitions, policy, now }
     }
 
-    /// Reconciles months that are in the lake.
+    /// Reconciles months, of those that the lake holds.
     ///
     /// # Errors
     /// The lake, and sums that do not fit.
-    pub(crate) async fn months(
-        &self,
-        wanted: &BTreeSet<(ScopeSlug, BillingPeriod)>,
-    ) -> Result<Vec<Month>, Error> {
-        let held = months_of(self.lake, &[]).await?;
+    pub(crate) async fn months(&self, held: &Months, wanted: &Months) -> Result<Vec<Month>, Error> {
         let mut months = Vec::new();
         let scopes: BTreeSet<&ScopeSlug> = wanted.iter().map(|(scope, _)| scope).collect();
         for scope in scopes {
-            let periods =
-                |months: &BTreeSet<(ScopeSlug, BillingPeriod)>| -> BTreeSet<BillingPeriod> {
-                    let of_scope = months.iter().filter(|(of, _)| of == scope);
-                    of_scope.map(|(_, period)| *period).collect()
-                };
-            months.extend(self.months_of_scope(scope, &periods(&held), &periods(wanted)).await?);
+            let periods = |months: &Months| -> BTreeSet<BillingPeriod> {
+                let of_scope = months.iter().filter(|(of, _)| of == scope);
+                of_scope.map(|(_, period)| *period).collect()
+            };
+            months.extend(self.months_of_scope(scope, &periods(held), &periods(wanted)).await?);
         }
         Ok(months)
     }
@@ -187,13 +183,14 @@ impl<'a> Reconciler<'a> {
         &self,
         publication: &Publication,
         putting: &PuttingInPlace,
-        published: &BTreeSet<(ScopeSlug, BillingPeriod)>,
+        published: &Months,
     ) -> Result<Vec<Month>, Error> {
-        let mut wanted = months_of(self.lake, &[]).await?;
+        let held = months_of(self.lake).await?;
+        let mut wanted = held.clone();
         wanted.retain(|(scope, period)| {
             published.iter().any(|(of, first)| of == scope && first <= period)
         });
-        let months = self.months(&wanted).await?;
+        let months = self.months(&held, &wanted).await?;
         self.publish(publication, putting, months).await
     }
 
@@ -212,11 +209,8 @@ impl<'a> Reconciler<'a> {
             for (account, batch) in month.tables(self) {
                 ready.push(rollups::ready_table(publication, account, batch).await?);
             }
-            let _putting = putting.begin().await;
-            for table in ready {
-                let put = rollups::put(publication, month.period, &month.scope, table).await?;
-                month.is_new |= put.is_new;
-            }
+            let put = rollups::put_all(publication, putting, month.period, &month.scope, ready);
+            month.is_new = put.await?.iter().any(|table| table.is_new);
         }
         Ok(months)
     }

@@ -1,6 +1,5 @@
 //! One month of one scope: read from the lake, reconciled, as tables.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -11,12 +10,12 @@ use costlake_model::{BillingPeriod, ExactSum, Metric, ScopeSlug};
 use costlake_sink::{InputObject, PartitionAccount, PartitionManifest};
 use costlake_transform::reconcile::{
     self, ClassCosts, CommitmentFigures, CommitmentMonth, ControlFault, ControlTotals,
-    DepartmentDifference, Ledger, Outcome, Unknown,
+    DepartmentDifference, Ledger, Unknown,
 };
 
 use super::{Definitions, Reconciler};
 use crate::error::Error;
-use crate::rollups::{self, line_items, rollup_partition};
+use crate::rollups::{self, Manifests, rollup_partition};
 
 /// A reconciled month of a scope.
 pub(crate) struct Month {
@@ -100,7 +99,7 @@ impl Reader<'_> {
         inputs: &mut Vec<InputObject>,
     ) -> Result<(), Error> {
         let manifests = self.manifests().await?;
-        inputs.extend(inputs_of(&manifests));
+        inputs.extend(rollups::inputs_of(&manifests));
         self.commitments(&manifests, ledger).await.map(drop)
     }
 
@@ -111,30 +110,26 @@ impl Reader<'_> {
         inputs_to_date: &mut Vec<InputObject>,
     ) -> Result<Month, Error> {
         let manifests = self.manifests().await?;
-        let inputs: Vec<InputObject> = inputs_of(&manifests).collect();
+        let inputs = rollups::inputs_of(&manifests);
         inputs_to_date.extend(inputs.iter().cloned());
         let month = self.commitments(&manifests, ledger).await?;
         let definitions = &self.reconciler.definitions.of_departments;
-        let [costs, classes] = self.rollups(definitions).await?;
+        let [costs, classes] = self.rollups(definitions, &manifests).await?;
         let mut classes = reconcile::class_costs(&classes)?;
-        let missing: Vec<Metric> =
-            Metric::ALL.into_iter().filter(|metric| !manifests.contains_key(metric)).collect();
-        let outcome = match missing.is_empty() {
-            true => reconcile::departments(&reconcile::department_costs(&costs)?, &classes),
-            false => Outcome::Unknown(Unknown { missing }),
-        };
-        let (departments, control_faults) = match outcome {
-            Outcome::Known(rows) => {
-                let faults = control_totals(&manifests)
-                    .map_or_else(Vec::new, |control| reconcile::control_faults(&rows, control));
-                let rows = match self.reconciler.policy {
-                    Some(policy) => reconcile::share_back(policy, rows, &month, ledger)?,
-                    None => rows,
-                };
-                (Ok(rows), faults)
-            }
-            Outcome::Unknown(unknown) => (Err(unknown), Vec::new()),
-        };
+        let costs = reconcile::department_costs(&costs)?;
+        let (departments, control_faults) =
+            match reconcile::departments(&month.metrics, &costs, &classes) {
+                Ok(rows) => {
+                    let faults = control_totals(&manifests)
+                        .map_or_else(Vec::new, |control| reconcile::control_faults(&rows, control));
+                    let rows = match self.reconciler.policy {
+                        Some(policy) => reconcile::share_back(policy, rows, &month, ledger)?,
+                        None => rows,
+                    };
+                    (Ok(rows), faults)
+                }
+                Err(unknown) => (Err(unknown), Vec::new()),
+            };
         let reconciliation =
             departments.as_ref().ok().map(|rows| reconcile::reconciliation_batch(rows));
         let commitments = ledger.figures()?;
@@ -155,30 +150,29 @@ impl Reader<'_> {
         })
     }
 
-    async fn manifests(&self) -> Result<BTreeMap<Metric, PartitionManifest>, Error> {
-        let mut manifests = BTreeMap::new();
-        for metric in Metric::ALL {
-            let partition = line_items(metric, self.period, self.scope);
-            let manifest = self.reconciler.lake.manifest(&partition).await?;
-            manifests.extend(manifest.map(|manifest| (metric, manifest)));
-        }
-        Ok(manifests)
+    async fn manifests(&self) -> Result<Manifests, Error> {
+        rollups::manifests_of(self.reconciler.lake, self.period, self.scope).await
     }
 
     /// The rows of two rollups of the month.
-    async fn rollups(&self, definitions: &[Arc<Definition>]) -> Result<[RecordBatch; 2], Error> {
-        let batches = rollups::current(self.reconciler.lake, definitions, self.period, self.scope);
+    async fn rollups(
+        &self,
+        definitions: &[Arc<Definition>],
+        manifests: &Manifests,
+    ) -> Result<[RecordBatch; 2], Error> {
+        let (lake, period, scope) = (self.reconciler.lake, self.period, self.scope);
+        let batches = rollups::current(lake, definitions, period, scope, manifests);
         let batches = batches.await?.try_into();
         batches.map_err(|_| Error::Internal("a rollup was not computed".to_owned()))
     }
 
     async fn commitments(
         &self,
-        manifests: &BTreeMap<Metric, PartitionManifest>,
+        manifests: &Manifests,
         ledger: &mut Ledger,
     ) -> Result<CommitmentMonth, Error> {
         let definitions = &self.reconciler.definitions.of_commitments;
-        let [names, shares] = self.rollups(definitions).await?;
+        let [names, shares] = self.rollups(definitions, manifests).await?;
         // Shares say whether a commitment runs. Late charges lie in another month, and say nothing of how far
         // the reports reach.
         let last_day = self.period.last_day();
@@ -243,15 +237,8 @@ impl Month {
     }
 }
 
-fn inputs_of(manifests: &BTreeMap<Metric, PartitionManifest>) -> impl Iterator<Item = InputObject> {
-    manifests.values().map(|manifest| InputObject {
-        partition: manifest.account.partition.clone(),
-        sha256: manifest.object.sha256,
-    })
-}
-
 /// The stored totals of both reports; nothing where one is not in the lake.
-fn control_totals(manifests: &BTreeMap<Metric, PartitionManifest>) -> Option<ControlTotals> {
+fn control_totals(manifests: &Manifests) -> Option<ControlTotals> {
     let total = |metric| {
         let manifest: &PartitionManifest = manifests.get(&metric)?;
         Some(manifest.decimals.get("cost").map_or(ExactSum::ZERO, |totals| totals.stored))

@@ -105,10 +105,13 @@ struct Account {
     used: BTreeMap<String, ExactSum>,
 }
 
+/// What was consumed of a commitment.
 #[derive(Clone, Copy, Debug, Default)]
-struct Shares {
-    used: ExactSum,
-    unused: ExactSum,
+pub(super) struct Shares {
+    /// By usage.
+    pub used: ExactSum,
+    /// By nothing.
+    pub unused: ExactSum,
 }
 
 impl Ledger {
@@ -289,7 +292,8 @@ fn earlier(one: Option<NaiveDate>, other: Option<NaiveDate>) -> Option<NaiveDate
 }
 
 impl Shares {
-    fn absorb(&mut self, row: &CommitmentShare) {
+    /// Adds the shares of a row.
+    pub(super) fn absorb(&mut self, row: &CommitmentShare) {
         self.used += row.used_shares.unwrap_or_default();
         self.unused += row.unused_shares.unwrap_or_default();
     }

@@ -6,7 +6,7 @@
 //! | used, unused shares | other, taken away | a cause |
 //! | all others | other, taken away | other |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use costlake_model::{ChargeClass, ExactSum, Metric};
@@ -127,15 +127,6 @@ impl DepartmentDifference {
     }
 }
 
-/// The departments of a month, if both metrics are in the lake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// One row per department and currency, sorted so.
-    Known(Vec<DepartmentDifference>),
-    /// A metric is not in the lake: nothing can be said, least of all 0.
-    Unknown(Unknown),
-}
-
 /// Why a month cannot be reconciled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
@@ -153,13 +144,21 @@ impl fmt::Display for Unknown {
 }
 
 /// Returns why the two costs of each department differ, from `department_month` and `department_class_month` of one
-/// month.
+/// month: one row per department and currency, sorted so. `metrics` are those that the lake has of it; a month without
+/// rows has none that could tell.
 ///
 /// A department that only one of the tables has counts as 0 in the other, and so has a residual.
-pub fn departments(costs: &[DepartmentCosts], classes: &[ClassCosts]) -> Outcome {
-    let missing = missing_metrics(costs, classes);
+///
+/// # Errors
+/// A metric that the lake does not have, or that a row does not know: nothing can be said, least of all 0.
+pub fn departments(
+    metrics: &BTreeSet<Metric>,
+    costs: &[DepartmentCosts],
+    classes: &[ClassCosts],
+) -> Result<Vec<DepartmentDifference>, Unknown> {
+    let missing = missing_metrics(metrics, costs, classes);
     if !missing.is_empty() {
-        return Outcome::Unknown(Unknown { missing });
+        return Err(Unknown { missing });
     }
     let mut rows = Rows::default();
     for class in classes {
@@ -175,19 +174,24 @@ pub fn departments(costs: &[DepartmentCosts], classes: &[ClassCosts]) -> Outcome
         row.figures.actual_cost += cost.actual_cost.unwrap_or_default();
         row.figures.amortized_cost += cost.amortized_cost.unwrap_or_default();
     }
-    Outcome::Known(rows.into_sorted())
+    Ok(rows.into_sorted())
 }
 
-fn missing_metrics(costs: &[DepartmentCosts], classes: &[ClassCosts]) -> Vec<Metric> {
+fn missing_metrics(
+    metrics: &BTreeSet<Metric>,
+    costs: &[DepartmentCosts],
+    classes: &[ClassCosts],
+) -> Vec<Metric> {
     let costs = costs.iter().map(|row| (row.actual_cost, row.amortized_cost));
     let classes = classes.iter().map(|row| (row.actual_cost, row.amortized_cost));
-    let (mut lacks_actual, mut lacks_amortized) = (false, false);
+    let mut known = metrics.clone();
     for (actual, amortized) in costs.chain(classes) {
-        lacks_actual |= actual.is_none();
-        lacks_amortized |= amortized.is_none();
+        known.retain(|metric| match metric {
+            Metric::Actual => actual.is_some(),
+            Metric::Amortized => amortized.is_some(),
+        });
     }
-    let lacks = [(lacks_actual, Metric::Actual), (lacks_amortized, Metric::Amortized)];
-    lacks.into_iter().filter(|(lacks, _)| *lacks).map(|(_, metric)| metric).collect()
+    Metric::ALL.into_iter().filter(|metric| !known.contains(metric)).collect()
 }
 
 /// Rows by department, without case, and currency.
@@ -311,10 +315,8 @@ mod tests {
     }
 
     fn known(costs: &[DepartmentCosts], classes: &[ClassCosts]) -> Vec<DepartmentDifference> {
-        match departments(costs, classes) {
-            Outcome::Known(rows) => rows,
-            Outcome::Unknown(unknown) => panic!("{unknown}"),
-        }
+        departments(&Metric::ALL.into(), costs, classes)
+            .unwrap_or_else(|unknown| panic!("{unknown}"))
     }
 
     #[test]
@@ -390,12 +392,12 @@ mod tests {
     fn a_metric_that_was_never_read_is_no_zero() {
         let mut costs = [cost("12", "EUR", "10", "10")];
         costs[0].amortized_cost = None;
-        let Outcome::Unknown(unknown) = departments(&costs, &[]) else { panic!("known") };
+        let Err(unknown) = departments(&Metric::ALL.into(), &costs, &[]) else { panic!("known") };
         assert_eq!(unknown.to_string(), "cannot be reconciled: amortized is not in the lake");
         costs[0].actual_cost = None;
-        let Outcome::Unknown(unknown) = departments(&costs, &[]) else { panic!("known") };
+        let Err(unknown) = departments(&Metric::ALL.into(), &costs, &[]) else { panic!("known") };
         assert_eq!(unknown.missing, Metric::ALL);
-        assert_eq!(departments(&[], &[]), Outcome::Known(Vec::new()));
+        assert_eq!(departments(&Metric::ALL.into(), &[], &[]), Ok(Vec::new()));
     }
 
     #[test]

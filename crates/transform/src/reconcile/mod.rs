@@ -21,7 +21,7 @@ mod tables;
 pub use batches::{commitment_reconciliation_batch, reconciliation_batch};
 pub use commitments::{CommitmentFigures, CommitmentType, Ledger};
 pub use departments::{
-    ControlFault, ControlTotals, DepartmentDifference, Figures, Outcome, SharedBack, Unknown,
+    ControlFault, ControlTotals, DepartmentDifference, Figures, SharedBack, Unknown,
     control_faults, departments, totals_by_currency,
 };
 pub use error::Error;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use costlake_model::{ExactSum, STORED_SCALE, commitment};
 
 use super::allocation::split;
-use super::commitments::Ledger;
+use super::commitments::{Ledger, Shares};
 use super::departments::{DepartmentDifference, Rows, SharedBack};
 use super::error::Error;
 use super::tables::CommitmentMonth;
@@ -109,21 +109,13 @@ struct UnusedShares {
     by_department: BTreeMap<String, Shares>,
 }
 
-#[derive(Default)]
-struct Shares {
-    used: ExactSum,
-    unused: ExactSum,
-}
-
 /// The shares by commitment and currency. Those of no known commitment are left out, and so stay where they are.
 fn unused_shares(month: &CommitmentMonth) -> BTreeMap<(String, String), UnusedShares> {
     let mut commitments: BTreeMap<_, UnusedShares> = BTreeMap::new();
     for row in month.rows.iter().filter(|row| row.commitment_id != commitment::UNKNOWN) {
         let key = (row.commitment_id.clone(), row.billing_currency.clone());
         let departments = &mut commitments.entry(key).or_default().by_department;
-        let shares = departments.entry(row.department.key()).or_default();
-        shares.used += row.used_shares.unwrap_or_default();
-        shares.unused += row.unused_shares.unwrap_or_default();
+        departments.entry(row.department.key()).or_default().absorb(row);
     }
     commitments
 }

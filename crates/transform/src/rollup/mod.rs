@@ -70,15 +70,24 @@ impl Rollup {
     /// measures that are no amounts.
     pub fn total(&self, measure: &str) -> Option<ExactSum> {
         let at = self.definition.measures.iter().position(|other| other.name == measure)?;
-        let amount = |group: &Group| match self.values(group).get(at) {
-            Some(Some(Value::Amount(amount))) => *amount,
-            _ => ExactSum::ZERO,
-        };
-        let is_amount = matches!(
-            self.definition.measures[at].formula,
-            Formula::Sum(..) | Formula::Difference { .. }
-        );
-        is_amount.then(|| self.groups.values().map(amount).sum())
+        self.totals().get(at).copied().flatten()
+    }
+
+    /// The totals of all measures, in their order: as [`Self::total`].
+    pub fn totals(&self) -> Vec<Option<ExactSum>> {
+        let is_amount =
+            |formula: &Formula| matches!(formula, Formula::Sum(..) | Formula::Difference { .. });
+        let measures = self.definition.measures.iter();
+        let mut totals: Vec<Option<ExactSum>> =
+            measures.map(|measure| is_amount(&measure.formula).then_some(ExactSum::ZERO)).collect();
+        for group in self.groups.values() {
+            for (total, value) in totals.iter_mut().zip(self.values(group)) {
+                if let (Some(total), Some(Value::Amount(amount))) = (total, value) {
+                    *total += amount;
+                }
+            }
+        }
+        totals
     }
 
     /// The values of all measures in a group, as if every metric was read; operands come before what is

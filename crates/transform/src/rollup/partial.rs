@@ -77,16 +77,26 @@ impl Partial {
     }
 }
 
+/// A formula over rows, and which ones. The metric is not in the filter: a batch is of one.
+struct Taken<'a> {
+    /// The position of the measure.
+    at: usize,
+    formula: &'a Formula,
+    filter: Filter,
+}
+
 /// A batch, prepared for the engine.
 struct Batch<'a> {
     definition: &'a Definition,
     metric: Metric,
     rows: usize,
+    /// The formulas over rows of this metric.
+    formulas: Vec<Taken<'a>>,
     /// What groups depend on.
     inputs: BTreeMap<Input, Coded<'a>>,
     /// The columns that measures are of, computed ones among them.
     columns: BTreeMap<&'static str, ArrayRef>,
-    /// The rows that pass a filter, for filters that some rows do not pass. The metric is not in them.
+    /// The rows that pass a filter, for filters that some rows do not pass.
     masks: BTreeMap<Filter, BooleanArray>,
 }
 
@@ -103,6 +113,7 @@ impl<'a> Batch<'a> {
             definition,
             metric,
             rows: batch.num_rows(),
+            formulas: taken(definition, metric),
             inputs: needed.into_iter().map(with_code).collect::<PolarsResult<_>>()?,
             columns: BTreeMap::new(),
             masks: BTreeMap::new(),
@@ -112,25 +123,15 @@ impl<'a> Batch<'a> {
         Ok(this)
     }
 
-    /// The formulas over rows of this metric, by the positions of their measures.
-    fn formulas(&self) -> impl Iterator<Item = (usize, &'a Formula)> {
-        let metric = self.metric;
-        let measures = self.definition.measures.iter().map(|measure| &measure.formula).enumerate();
-        measures.filter(move |(_, formula)| {
-            let filter = formula.filter();
-            filter.is_some_and(|filter| filter.metric.is_none_or(|wanted| wanted == metric))
-        })
-    }
-
     fn read_columns(&mut self, batch: &RecordBatch) -> PolarsResult<()> {
         let dates = self.needs_days().then_some(DAY);
-        let of_measures = self.formulas().filter_map(|(_, formula)| match formula {
+        let of_measures = self.formulas.iter().filter_map(|taken| match taken.formula {
             Formula::Sum(column, _) | Formula::First(column, _) | Formula::Last(column, _) => {
                 Some(*column)
             }
             _ => None,
         });
-        for name in of_measures.chain(dates).collect::<Vec<_>>() {
+        for name in of_measures.chain(dates) {
             if !self.columns.contains_key(name) {
                 self.columns.insert(name, column(batch, name)?);
             }
@@ -143,11 +144,10 @@ impl<'a> Batch<'a> {
     }
 
     fn make_masks(&mut self, batch: &RecordBatch) -> PolarsResult<()> {
-        let filters = self.formulas().map(|(_, formula)| mask_of(formula));
-        for filter in filters.chain([self.definition.only.clone()]).collect::<Vec<_>>() {
-            if filter != Filter::default() && !self.masks.contains_key(&filter) {
-                let mask = mask(batch, &filter)?;
-                self.masks.insert(filter, mask);
+        let filters = self.formulas.iter().map(|taken| &taken.filter);
+        for filter in filters.chain([&self.definition.only]) {
+            if *filter != Filter::default() && !self.masks.contains_key(filter) {
+                self.masks.insert(filter.clone(), mask(batch, filter)?);
             }
         }
         Ok(())
@@ -206,8 +206,8 @@ impl<'a> Batch<'a> {
         if self.definition.shows_the_latest() {
             expressions.push(col(DAY).max().alias(LATEST_DAY));
         }
-        for (at, formula) in self.formulas() {
-            let mask = self.mask(&mask_of(formula));
+        for Taken { at, formula, filter } in &self.formulas {
+            let (at, mask) = (*at, self.mask(filter));
             let of = |name: &str| match &mask {
                 Some(mask) => col(name).filter(mask.clone()),
                 None => col(name),
@@ -240,18 +240,21 @@ impl<'a> Batch<'a> {
 
     /// The groups of the batch. One may come several times: in spellings that mean the same.
     fn groups(&self, figures: &DataFrame) -> PolarsResult<Vec<(Vec<KeyValue>, Group)>> {
-        let inputs = (0..self.inputs.len())
-            .map(|at| integers(figures, &input_name(at)))
-            .collect::<PolarsResult<Vec<_>>>()?;
+        let mut inputs = BTreeMap::new();
+        for (at, (input, coded)) in self.inputs.iter().enumerate() {
+            inputs.insert(input, (coded, integers(figures, &input_name(at))?));
+        }
         let days = self.days(figures, DAY, self.definition.keys.iter().any(Key::is_of_time))?;
         let latest = self.days(figures, LATEST_DAY, self.definition.shows_the_latest())?;
-        let measures = (0..self.definition.measures.len())
-            .map(|at| self.measure(at, figures))
-            .collect::<PolarsResult<Vec<_>>>()?;
+        let nothing = vec![Figure::Nothing; figures.height()];
+        let mut measures = vec![nothing; self.definition.measures.len()];
+        for taken in &self.formulas {
+            measures[taken.at] = measure(taken, figures)?;
+        }
         let group = |row: usize| {
             let text = |input: &Input| {
-                let at = self.inputs.keys().position(|known| known == input)?;
-                self.inputs.get(input)?.text(inputs[at][row]?)
+                let (coded, codes) = inputs.get(input)?;
+                coded.text(codes[row]?)
             };
             let figures = measures.iter().map(|of_measure| of_measure[row].clone()).collect();
             self.group(&text, days[row], latest[row], figures)
@@ -313,53 +316,20 @@ impl<'a> Batch<'a> {
         if needed { integers(figures, name) } else { Ok(vec![None; figures.height()]) }
     }
 
-    /// The figures of a measure; nothing for those of the other metric and those made of others.
-    fn measure(&self, at: usize, figures: &DataFrame) -> PolarsResult<Vec<Figure>> {
-        let Some((_, formula)) = self.formulas().find(|(position, _)| *position == at) else {
-            return Ok(vec![Figure::Nothing; figures.height()]);
-        };
-        let name = measure_name(at);
-        Ok(match formula {
-            Formula::Sum(column, _) => {
-                let counts = match is_never_null(column) {
-                    true => vec![1; figures.height()],
-                    false => counts(figures, &count_name(at))?,
-                };
-                let sums = figures.column(&name)?.decimal()?.physical();
-                let figure = |(sum, values): (Option<i128>, u64)| {
-                    Figure::Sum(ExactSum::from_stored(sum.unwrap_or(0)), values)
-                };
-                sums.iter().zip(counts).map(figure).collect()
-            }
-            Formula::Count(..) => counts(figures, &name)?.into_iter().map(Figure::Count).collect(),
-            Formula::First(..) => integers(figures, &name)?
-                .into_iter()
-                .map(|day| day.map_or(Figure::Nothing, Figure::First))
-                .collect(),
-            Formula::Last(..) => integers(figures, &name)?
-                .into_iter()
-                .map(|day| day.map_or(Figure::Nothing, Figure::Last))
-                .collect(),
-            Formula::Latest(_) | Formula::Difference { .. } | Formula::Quotient { .. } => {
-                vec![Figure::Nothing; figures.height()]
-            }
-        })
-    }
-
     /// Compares the engine's sums with those of the rows, in 256 bits (`reliability.md`, I5).
     fn check(&self, groups: &[(Vec<KeyValue>, Group)]) -> Result<(), Error> {
-        for (at, formula) in self.formulas() {
+        for Taken { at, formula, filter } in &self.formulas {
             let Formula::Sum(column, _) = formula else { continue };
-            let sum_of = |(_, group): &(_, Group)| match group.figures[at] {
+            let sum_of = |(_, group): &(_, Group)| match group.figures[*at] {
                 Figure::Sum(sum, _) => sum,
                 _ => ExactSum::ZERO,
             };
             let found: ExactSum = groups.iter().map(sum_of).sum();
-            let expected = self.control_sum(column, &mask_of(formula));
+            let expected = self.control_sum(column, filter);
             if found != expected {
                 return Err(Error::ControlSum {
                     rollup: self.definition.name.clone(),
-                    measure: self.definition.measures[at].name.clone(),
+                    measure: self.definition.measures[*at].name.clone(),
                     expected: expected.to_string(),
                     found: found.to_string(),
                 });
@@ -386,15 +356,51 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// The filter of a formula, without the metric: a batch is of one. A count of values is one of the rows
-/// that have some.
-fn mask_of(formula: &Formula) -> Filter {
-    let mut filter = formula.filter().cloned().unwrap_or_default();
-    filter.metric = None;
-    if let Formula::Count(Some(column), _) = formula {
-        filter.present.insert(column);
+/// The formulas over rows of a metric. A count of values is one of the rows that have some.
+fn taken(definition: &Definition, metric: Metric) -> Vec<Taken<'_>> {
+    let mut all = Vec::new();
+    for (at, measure) in definition.measures.iter().enumerate() {
+        let formula = &measure.formula;
+        let Some(filter) = formula.filter() else { continue };
+        if filter.metric.is_none_or(|wanted| wanted == metric) {
+            let mut filter = Filter { metric: None, ..filter.clone() };
+            if let Formula::Count(Some(column), _) = formula {
+                filter.present.insert(column);
+            }
+            all.push(Taken { at, formula, filter });
+        }
     }
-    filter
+    all
+}
+
+/// The figures of a measure, by group.
+fn measure(taken: &Taken<'_>, figures: &DataFrame) -> PolarsResult<Vec<Figure>> {
+    let name = measure_name(taken.at);
+    Ok(match taken.formula {
+        Formula::Sum(column, _) => {
+            let counts = match is_never_null(column) {
+                true => vec![1; figures.height()],
+                false => counts(figures, &count_name(taken.at))?,
+            };
+            let sums = figures.column(&name)?.decimal()?.physical();
+            let figure = |(sum, values): (Option<i128>, u64)| {
+                Figure::Sum(ExactSum::from_stored(sum.unwrap_or(0)), values)
+            };
+            sums.iter().zip(counts).map(figure).collect()
+        }
+        Formula::Count(..) => counts(figures, &name)?.into_iter().map(Figure::Count).collect(),
+        Formula::First(..) => integers(figures, &name)?
+            .into_iter()
+            .map(|day| day.map_or(Figure::Nothing, Figure::First))
+            .collect(),
+        Formula::Last(..) => integers(figures, &name)?
+            .into_iter()
+            .map(|day| day.map_or(Figure::Nothing, Figure::Last))
+            .collect(),
+        Formula::Latest(_) | Formula::Difference { .. } | Formula::Quotient { .. } => {
+            vec![Figure::Nothing; figures.height()]
+        }
+    })
 }
 
 /// The rows of a batch that pass a filter.

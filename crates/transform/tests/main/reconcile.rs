@@ -14,7 +14,7 @@ use costlake_model::{BillingPeriod, ChargeClass, ExactSum, Metric};
 use costlake_transform::reconcile::allocation::split;
 use costlake_transform::reconcile::{
     ClassCosts, CommitmentFigures, CommitmentMonth, CommitmentName, CommitmentShare, Department,
-    DepartmentCosts, DepartmentDifference, Error, Ledger, Outcome, Policy, class_costs,
+    DepartmentCosts, DepartmentDifference, Error, Ledger, Policy, class_costs,
     commitment_reconciliation_batch, commitment_shares, department_costs, departments,
     reconciliation_batch, share_back, totals_by_currency,
 };
@@ -274,7 +274,9 @@ fn unused(id: &str, amount: &str) -> DepartmentDifference {
         actual_cost: Some(ExactSum::ZERO),
         amortized_cost: Some(sum(amount)),
     };
-    let Outcome::Known(mut rows) = departments(&[costs], &[classes]) else { panic!("unknown") };
+    let Ok(mut rows) = departments(&Metric::ALL.into(), &[costs], &[classes]) else {
+        panic!("unknown")
+    };
     rows.remove(0)
 }
 
@@ -801,7 +803,7 @@ proptest! {
         others in prop::collection::vec(any_class(), 0..12),
     ) {
         let (costs, classes) = tables_of(&month("2025-01", vec![]), others);
-        let Outcome::Known(rows) = departments(&costs, &classes) else { panic!("unknown") };
+        let Ok(rows) = departments(&Metric::ALL.into(), &costs, &classes) else { panic!("unknown") };
         for row in &rows {
             prop_assert!(row.figures.residual().is_zero());
             prop_assert!(row.figures.other_by_class.values().all(|other| !other.is_zero()));
@@ -822,7 +824,7 @@ proptest! {
     ) {
         let Some(month) = months.last() else { return Ok(()) };
         let (costs, classes) = tables_of(month, others);
-        let Outcome::Known(rows) = departments(&costs, &classes) else { panic!("unknown") };
+        let Ok(rows) = departments(&Metric::ALL.into(), &costs, &classes) else { panic!("unknown") };
         let shared = share_back(policy, rows.clone(), month, &ledger(&months)).unwrap();
         let by_currency = |amount: &dyn Fn(&DepartmentDifference) -> ExactSum| {
             let mut sums: BTreeMap<String, ExactSum> = BTreeMap::new();
@@ -860,7 +862,7 @@ fn tables_of_departments_are_read_from_batches() {
     let classes = class_costs(&batch).unwrap();
     assert_eq!(classes[1].charge_class, "unused_savings_plan");
     let costs = department_costs(&batch).unwrap();
-    let Outcome::Known(rows) = departments(&costs, &classes) else { panic!("unknown") };
+    let Ok(rows) = departments(&Metric::ALL.into(), &costs, &classes) else { panic!("unknown") };
     assert_eq!(rows[0].figures.unused_shares.to_string(), "2");
     let batch = reconciliation_batch(&rows).unwrap();
     assert_eq!(batch.column(1).as_string::<i32>().value(0), "Research");
