@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{Datelike, NaiveDate};
+use chrono::{Datelike, Days, NaiveDate};
 
 /// A calendar month of charges, such as 2025-07. Days and zones do not occur.
 ///
@@ -115,6 +115,54 @@ impl TimePeriod {
     pub fn end(self) -> NaiveDate {
         self.end
     }
+
+    /// How many days it has, at least one.
+    pub fn days(self) -> u32 {
+        let between = self.end.signed_duration_since(self.start).num_days();
+        u32::try_from(between).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// Whether a day is one of its days.
+    pub fn contains(self, day: NaiveDate) -> bool {
+        (self.start..=self.end).contains(&day)
+    }
+
+    /// The next smaller parts: a month gives halves, a half gives weeks, a week gives days. A single day
+    /// has none.
+    pub fn split(self) -> Vec<Self> {
+        match self.days() {
+            0 | 1 => Vec::new(),
+            2..=8 => self.in_parts_of(1),
+            days => self.in_parts_of(days.div_ceil(2)),
+        }
+    }
+
+    fn in_parts_of(self, days: u32) -> Vec<Self> {
+        let starts = self.start.iter_days().step_by(days as usize);
+        let part = |start: NaiveDate| {
+            let end = start.checked_add_days(Days::new(u64::from(days) - 1)).unwrap_or(self.end);
+            Self { start, end: end.min(self.end) }
+        };
+        starts.take_while(|start| *start <= self.end).map(part).collect()
+    }
+
+    /// Whether parts, in order, cover every one of its days exactly once.
+    pub fn is_tiled_by(self, parts: &[Self]) -> bool {
+        let mut next = Some(self.start);
+        for part in parts {
+            if next != Some(part.start) {
+                return false;
+            }
+            next = part.end.succ_opt();
+        }
+        next == self.end.succ_opt()
+    }
+}
+
+impl fmt::Display for TimePeriod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.start, self.end)
+    }
 }
 
 impl From<BillingPeriod> for TimePeriod {
@@ -126,6 +174,31 @@ impl From<BillingPeriod> for TimePeriod {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_tile_the_whole_down_to_single_days() {
+        for month in ["2024-02", "2025-02", "2025-04", "2025-12"] {
+            let whole = TimePeriod::from(month.parse::<BillingPeriod>().unwrap());
+            let halves = whole.split();
+            let weeks: Vec<_> = halves.iter().flat_map(|half| half.split()).collect();
+            let days: Vec<_> = weeks.iter().flat_map(|week| week.split()).collect();
+            assert_eq!((halves.len(), weeks.len()), (2, 4), "{month}");
+            assert_eq!(days.len(), whole.days() as usize, "{month}");
+            for parts in [&halves, &weeks, &days] {
+                assert!(whole.is_tiled_by(parts), "{month}");
+                assert!(!whole.is_tiled_by(&parts[1..]), "{month}");
+                assert!(!whole.is_tiled_by(&parts[..parts.len() - 1]), "{month}");
+            }
+            assert!(days.iter().all(|day| day.split().is_empty()));
+        }
+        let day = |day| NaiveDate::from_ymd_opt(2025, 7, day).unwrap();
+        let part = |start, end| TimePeriod::new(day(start), day(end)).unwrap();
+        assert!(!part(1, 31).is_tiled_by(&[]));
+        assert!(!part(1, 31).is_tiled_by(&[part(1, 15), part(15, 31)]));
+        assert!(!part(1, 30).is_tiled_by(&[part(1, 15), part(16, 31)]));
+        assert_eq!(part(1, 31).split(), [part(1, 16), part(17, 31)]);
+        assert!(part(1, 2).contains(day(2)) && !part(1, 2).contains(day(3)));
+    }
 
     #[test]
     fn both_spellings_are_read_and_one_is_printed() {

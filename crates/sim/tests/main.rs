@@ -28,3 +28,15 @@ mod server;
 // Faults and the control plane.
 #[cfg(test)]
 mod faults;
+
+// A client on a bare socket.
+#[cfg(test)]
+mod raw;
+
+// Every fault, byte by byte.
+#[cfg(test)]
+mod wire;
+
+// Quotas, sizes, identities, billing objects, clocks.
+#[cfg(test)]
+mod service;

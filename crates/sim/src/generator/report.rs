@@ -159,6 +159,14 @@ impl Enrollment {
         }
     }
 
+    /// Returns how many rows a blob has.
+    pub fn count_rows(&self, plan: &BlobPlan) -> u64 {
+        let counted = self.write_blob(plan, |_| Ok::<(), std::convert::Infallible>(()));
+        match counted {
+            Ok(size) => size.rows,
+        }
+    }
+
     /// Calls `sink` with pieces of whole rows, and how many rows each has; the first one begins with the header.
     fn write_pieces<E>(
         &self,

@@ -4,21 +4,27 @@
 //! |---|---|
 //! | `POST /_simulator/advance` | shows the next state of the open month; returns `{"revision": n}` |
 //! | `POST /_simulator/faults` | queues faults, a JSON list: `[{"route": "poll", "skip": 1, "count": 2, "action": {"type": "reply", "status": 429, "headers": {"Retry-After": "1"}}}]` |
-//! | `DELETE /_simulator/faults` | forgets them |
+//! | `DELETE /_simulator/faults` | forgets them, and counts requests anew |
 //! | `GET /_simulator/requests` | counts per kind and the list of requests |
+//! | `GET /_simulator/reports` | all reports in the order of their requests, with their blobs and what was sent of them |
 //! | `GET /_simulator/organization` | ids of departments, accounts and subscriptions |
 //! | `POST /_simulator/shutdown` | ends the server |
 
-use super::dispatch::Call;
-use super::faults::Fault;
-use super::replies::{arm_error, empty_reply, json_reply};
+use super::faults::FaultList;
+use super::replies::{Reply, arm_error, empty_reply, json_reply};
+use super::reports;
+use super::request::Call;
 use super::state::{Simulator, lock};
-use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
-/// Answers a control request; `command` is the path behind `/_simulator/`.
-pub(super) fn answer(simulator: &Simulator, call: &Call, command: &str) -> Response {
+/// Start of all its paths, in lower case.
+pub(super) const PREFIX: &str = "/_simulator/";
+
+/// Answers a control request.
+pub(super) fn answer(simulator: &Simulator, call: &Call) -> Reply {
+    let path = call.path.to_ascii_lowercase();
+    let command = path.strip_prefix(PREFIX).unwrap_or_default();
     match (call.method.as_str(), command) {
         ("POST", "advance") => {
             let revision = simulator.revision.fetch_add(1, Ordering::Relaxed) + 1;
@@ -30,6 +36,7 @@ pub(super) fn answer(simulator: &Simulator, call: &Call, command: &str) -> Respo
             empty_reply(204)
         }
         ("GET", "requests") => json_reply(200, &lock(&simulator.log).to_json()),
+        ("GET", "reports") => json_reply(200, &reports::list(simulator)),
         ("GET", "organization") => json_reply(200, &organization(simulator)),
         ("POST", "shutdown") => {
             simulator.stop();
@@ -39,8 +46,8 @@ pub(super) fn answer(simulator: &Simulator, call: &Call, command: &str) -> Respo
     }
 }
 
-fn queue_faults(simulator: &Simulator, body: &[u8]) -> Response {
-    match serde_json::from_slice::<Vec<Fault>>(body) {
+fn queue_faults(simulator: &Simulator, body: &[u8]) -> Reply {
+    match FaultList::from_json(body) {
         Ok(faults) => {
             lock(&simulator.faults).extend(faults);
             empty_reply(204)

@@ -1,27 +1,52 @@
-//! Faults on request: what goes wrong, on which request.
+//! Faults on request: what goes wrong, on which request. `docs/simulator.md` has the list.
 
 use super::dispatch::RouteKind;
-use super::replies::{typed_reply, with_header};
-use super::state::Simulator;
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, header};
-use axum::response::Response;
-use futures::{StreamExt, stream};
-use serde::Deserialize;
-use std::collections::{BTreeMap, VecDeque};
-use std::io;
-use std::sync::Arc;
+use super::packing::{Packing, Variant};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A fault and the requests it hits: of one kind, after `skip` of them, `count` times.
+/// Faults in the form of `POST /_simulator/faults`, to begin with.
+#[derive(Clone, Debug, Default)]
+pub struct FaultList(pub(super) Vec<Fault>);
+
+impl FaultList {
+    /// Reads a JSON list of faults.
+    ///
+    /// # Errors
+    /// Text that is not JSON, an unknown action or field, a fault that can never be due.
+    pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        let faults: Vec<Fault> = serde_json::from_slice(json)?;
+        for (number, fault) in faults.iter().enumerate() {
+            fault.check().map_err(|wrong| {
+                serde_json::Error::custom(format!("fault {}: {wrong}", number + 1))
+            })?;
+        }
+        Ok(Self(faults))
+    }
+}
+
+/// A fault and the requests it hits.
+///
+/// Without `nth` it waits in a queue: it hits requests of its kind, after `skip` of them, `count` times. With `nth` it
+/// hits that request of all, and `count - 1` more behind it, if they are of its kind.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fault {
-    route: RouteKind,
+    /// `None` is every kind.
+    #[serde(default, deserialize_with = "route")]
+    route: Option<RouteKind>,
     #[serde(default)]
     skip: u32,
+    /// Counted from 1 over all requests but those of the control plane.
+    #[serde(default)]
+    nth: Option<u64>,
     #[serde(default = "once")]
     count: u32,
+    #[serde(default)]
+    forever: bool,
     action: Action,
 }
 
@@ -33,25 +58,146 @@ pub(super) enum Action {
     Reply {
         status: u16,
         #[serde(default)]
-        headers: BTreeMap<String, String>,
+        headers: BTreeMap<String, HeaderText>,
         #[serde(default)]
         body: String,
+        #[serde(default)]
+        effect: bool,
     },
     /// A page for people, as proxies and gateways send.
     Html {
         #[serde(default = "bad_gateway")]
         status: u16,
+        #[serde(default)]
+        effect: bool,
+    },
+    /// Nobody listens for a while, and this connection ends.
+    Refuse { milliseconds: u64 },
+    /// The connection ends without a reply.
+    Close {
+        #[serde(default)]
+        effect: bool,
+    },
+    /// The connection is reset: without a reply, or after so many bytes of the body.
+    Reset {
+        #[serde(default)]
+        after_bytes: Option<usize>,
+        #[serde(default)]
+        effect: bool,
     },
     /// The connection ends after so many bytes of the body; `Content-Length` promises all of them.
     Truncate { bytes: usize },
+    /// No length; the body ends with the connection, cut to so many bytes.
+    CloseDelimited {
+        #[serde(default)]
+        bytes: Option<usize>,
+    },
+    /// Chunked, cut after so many bytes: in the middle of a chunk, or with the end that a whole body has.
+    Chunked {
+        #[serde(default)]
+        bytes: Option<usize>,
+        #[serde(default)]
+        ends_well: bool,
+    },
+    /// More bytes than there are: behind the length that was promised, or within it.
+    Surplus {
+        bytes: usize,
+        #[serde(default)]
+        declared: bool,
+    },
+    /// Two lengths that differ by one.
+    TwoLengths,
+    /// A length, and chunks.
+    LengthAndChunked,
     /// Nothing comes for a while: before the reply, or after so many bytes of its body.
     Stall {
+        #[serde(default)]
         seconds: u64,
         #[serde(default)]
-        after_bytes: usize,
+        milliseconds: u64,
+        #[serde(default)]
+        after_bytes: Option<usize>,
+        #[serde(default)]
+        effect: bool,
     },
-    /// The connection ends without a reply.
-    Close,
+    /// The body, or the head where there is no body, comes byte by byte.
+    Drip { milliseconds: u64 },
+    /// The connection is closed behind the reply, which does not say so.
+    CloseAfter,
+    /// So many more headers, each with a value of so many bytes.
+    Headers { count: usize, bytes: usize },
+    /// On blob: it has another `ETag` from now on.
+    Etag,
+    /// On blob: the whole is sent, although a range was asked for.
+    IgnoreRange,
+    /// On blob: a range that starts so many bytes behind the one that was asked for.
+    WrongRange {
+        #[serde(default = "one_byte")]
+        by: i64,
+    },
+    /// On blob: the range is refused.
+    RefuseRange,
+    /// On poll: not yet, although the report is ready.
+    NeverReady,
+    /// On submit or poll: 202 does not say where to ask.
+    NoLocation,
+    /// On submit or poll: 202 says where to ask without scheme and host.
+    RelativeLocation,
+    /// On submit or poll: 202 says something else. `{origin}` and `{path}` are those of the right one.
+    Location { text: String },
+    /// On submit or poll: another `status` in the body; none if null.
+    Status { value: Option<String> },
+    /// Changes a JSON body: values by JSON pointer, copied ones, then removed ones. `{origin}`, `{path}` and `{value}` in
+    /// texts are those of the value before.
+    Edit {
+        #[serde(default)]
+        set: BTreeMap<String, Value>,
+        #[serde(default)]
+        copy: Vec<Copied>,
+        #[serde(default)]
+        remove: Vec<String>,
+    },
+    /// Another body with its right length: a text, so many times, before or instead of the right one; cut.
+    Body {
+        #[serde(default)]
+        raw: Option<String>,
+        #[serde(default = "one_time")]
+        repeat: usize,
+        #[serde(default)]
+        keep: bool,
+        #[serde(default)]
+        bytes: Option<usize>,
+    },
+    /// The body of this answer is packed.
+    Gzip {
+        #[serde(default)]
+        variant: Variant,
+        #[serde(default = "a_gigabyte")]
+        expanded_bytes: u64,
+        #[serde(default)]
+        encoding: Option<String>,
+    },
+    /// On submit or poll: the blobs of this report are packed, and their sizes in the manifest are those of what is sent.
+    Compress {
+        #[serde(default)]
+        variant: Variant,
+        #[serde(default = "a_gigabyte")]
+        expanded_bytes: u64,
+        #[serde(default = "yes")]
+        flag: bool,
+    },
+    /// One bit of the body is wrong.
+    Flip {
+        byte: usize,
+        #[serde(default)]
+        md5: bool,
+    },
+    /// The answer has `Content-MD5`.
+    Md5,
+    /// On poll: the answer about another report.
+    Swap,
+    /// The open month moves on before this request.
+    Advance,
     /// On submit or poll: the report fails.
     FailedReport {
         #[serde(default = "server_timeout")]
@@ -71,8 +217,63 @@ pub(super) enum Action {
     ExpireTokens,
 }
 
+/// The value of a header, or its values if it comes several times.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum HeaderText {
+    Once(String),
+    Several(Vec<String>),
+}
+
+impl HeaderText {
+    /// Returns the values.
+    pub(super) fn values(&self) -> &[String] {
+        match self {
+            Self::Once(value) => std::slice::from_ref(value),
+            Self::Several(values) => values,
+        }
+    }
+}
+
+/// A value that is copied within a JSON body.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Copied {
+    pub(super) from: String,
+    pub(super) to: String,
+    #[serde(default = "one_time")]
+    pub(super) times: usize,
+}
+
+fn route<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RouteKind>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    match RouteKind::named(&name) {
+        Some(kind) => Ok(Some(kind)),
+        None if name == "any" => Ok(None),
+        None => Err(D::Error::custom(format!(
+            "unknown route `{name}`, expected token, submit, poll, blob, other or any"
+        ))),
+    }
+}
+
 fn once() -> u32 {
     1
+}
+
+fn one_byte() -> i64 {
+    1
+}
+
+fn one_time() -> usize {
+    1
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn a_gigabyte() -> u64 {
+    1 << 30
 }
 
 fn bad_gateway() -> u16 {
@@ -84,117 +285,121 @@ fn server_timeout() -> String {
 }
 
 impl Action {
-    /// Returns whether the fault replaces the reply.
-    pub(super) fn is_instead(&self) -> bool {
-        matches!(self, Self::Reply { .. } | Self::Html { .. } | Self::Close)
+    /// Returns whether the request is not carried out.
+    pub(super) fn prevents(&self) -> bool {
+        match self {
+            Self::Reply { effect, .. }
+            | Self::Html { effect, .. }
+            | Self::Close { effect }
+            | Self::Reset { effect, after_bytes: None } => !effect,
+            Self::Refuse { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Returns whether the client gets no status.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(
+            self,
+            Self::Refuse { .. } | Self::Close { .. } | Self::Reset { after_bytes: None, .. }
+        )
+    }
+
+    /// Returns how an answer or the blobs of a report are packed.
+    pub(super) fn packing(&self) -> Option<Packing> {
+        match self {
+            Self::Gzip { variant, expanded_bytes, .. }
+            | Self::Compress { variant, expanded_bytes, .. } => {
+                Some(Packing { variant: *variant, expanded_bytes: *expanded_bytes })
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns how long nothing comes, if that is what goes wrong.
+    pub(super) fn stall(&self) -> Option<Duration> {
+        match self {
+            Self::Stall { seconds, milliseconds, .. } => {
+                Some(Duration::from_secs(*seconds) + Duration::from_millis(*milliseconds))
+            }
+            _ => None,
+        }
     }
 }
 
-/// Faults to come. A request takes the first fault for its kind, whose turn may not have come yet.
+impl Fault {
+    /// Says what keeps it from ever being due.
+    fn check(&self) -> Result<(), &'static str> {
+        if self.nth == Some(0) {
+            return Err("nth counts from 1");
+        }
+        if self.nth.is_some() && self.skip > 0 {
+            return Err("nth and skip exclude each other");
+        }
+        if self.count == 0 {
+            return Err("count is 0; for all requests write \"forever\": true");
+        }
+        Ok(())
+    }
+
+    fn admits(&self, kind: RouteKind) -> bool {
+        self.route.is_none_or(|route| route == kind)
+    }
+
+    /// Returns whether it names this request by its number.
+    fn names(&self, request: u64) -> bool {
+        self.nth.is_some_and(|first| {
+            request >= first && (self.forever || request - first < u64::from(self.count))
+        })
+    }
+}
+
+/// Faults to come.
 #[derive(Default)]
-pub(super) struct FaultQueue(VecDeque<Fault>);
+pub(super) struct FaultQueue {
+    faults: Vec<Fault>,
+    /// Requests since the start, or since the faults were forgotten.
+    requests: u64,
+}
 
 impl FaultQueue {
     /// Adds faults behind the waiting ones.
-    pub(super) fn extend(&mut self, faults: Vec<Fault>) {
-        self.0.extend(faults);
+    pub(super) fn extend(&mut self, faults: FaultList) {
+        self.faults.extend(faults.0);
     }
 
-    /// Forgets all faults.
+    /// Forgets all faults and counts requests anew.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 
-    /// Returns the fault of a request.
+    /// Returns the fault of the next request: one that names it by its number, else the first in the queue for its kind,
+    /// whose turn may not have come yet.
     pub(super) fn take(&mut self, kind: RouteKind) -> Option<Action> {
-        let position = self.0.iter().position(|fault| fault.route == kind)?;
-        let fault = &mut self.0[position];
+        self.requests += 1;
+        let request = self.requests;
+        let named = self.faults.iter().find(|fault| fault.names(request) && fault.admits(kind));
+        if let Some(fault) = named {
+            return Some(fault.action.clone());
+        }
+        let waits = |fault: &Fault| fault.nth.is_none() && fault.admits(kind);
+        let position = self.faults.iter().position(waits)?;
+        self.use_up(position)
+    }
+
+    fn use_up(&mut self, position: usize) -> Option<Action> {
+        let fault = &mut self.faults[position];
         if fault.skip > 0 {
             fault.skip -= 1;
             return None;
         }
-        fault.count = fault.count.saturating_sub(1);
         let action = fault.action.clone();
+        if !fault.forever {
+            fault.count = fault.count.saturating_sub(1);
+        }
         if fault.count == 0 {
-            drop(self.0.remove(position));
+            drop(self.faults.remove(position));
         }
         Some(action)
     }
-}
-
-const PAGE: &str = "<!DOCTYPE html><html><head><title>Bad gateway</title></head><body><h1>Our services aren't available right now</h1></body></html>";
-
-/// Returns the reply that comes instead of the proper one.
-pub(super) fn instead(action: &Action) -> Response {
-    match action {
-        Action::Reply { status, headers, body } => {
-            let reply = typed_reply(*status, "application/json; charset=utf-8", body.clone());
-            headers.iter().fold(reply, |reply, (name, value)| with_header(reply, name, value))
-        }
-        Action::Html { status } => typed_reply(*status, "text/html", PAGE),
-        _ => typed_reply(200, "", broken_body()),
-    }
-}
-
-/// Damages a reply on its way.
-pub(super) async fn damage(
-    simulator: &Arc<Simulator>,
-    action: Action,
-    response: Response,
-) -> Response {
-    match action {
-        Action::Truncate { bytes } => {
-            cut(response, bytes, |_rest| stream::once(broken_soon()).boxed()).await
-        }
-        Action::Stall { seconds, after_bytes: 0 } => {
-            pause(simulator, seconds).await;
-            response
-        }
-        Action::Stall { seconds, after_bytes } => {
-            let simulator = simulator.clone();
-            cut(response, after_bytes, |rest| stream::once(later(simulator, seconds, rest)).boxed())
-                .await
-        }
-        _ => response,
-    }
-}
-
-async fn pause(simulator: &Simulator, seconds: u64) {
-    tokio::select! {
-        () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
-        () = simulator.stopped() => {}
-    }
-}
-
-async fn later(simulator: Arc<Simulator>, seconds: u64, bytes: Bytes) -> io::Result<Bytes> {
-    pause(&simulator, seconds).await;
-    Ok(bytes)
-}
-
-/// A body that fails before its first byte: the connection closes before the head is sent.
-fn broken_body() -> Body {
-    Body::from_stream(stream::once(async {
-        Err::<Bytes, _>(io::Error::other("closed on request"))
-    }))
-}
-
-/// Fails a little later, when the bytes before are on their way.
-async fn broken_soon() -> io::Result<Bytes> {
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    Err(io::Error::other("cut on request"))
-}
-
-/// Sends the first bytes of a body as they are and leaves the rest to `then`.
-async fn cut(
-    response: Response,
-    bytes: usize,
-    then: impl FnOnce(Bytes) -> stream::BoxStream<'static, io::Result<Bytes>>,
-) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let content = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(content.len()));
-    let first = content.slice(..bytes.min(content.len()));
-    let rest = content.slice(first.len()..);
-    let start = stream::once(async move { Ok(first) });
-    Response::from_parts(parts, Body::from_stream(start.chain(then(rest))))
 }

@@ -1,19 +1,19 @@
-//! Signing in with client credentials, and the check of the token on every ARM call.
+//! Signing in with a client secret or an assertion, and the check of the token on every ARM call.
 //!
 //! Source: `articles/active-directory/develop/v2-oauth2-client-creds-grant-flow` of the Azure documentation.
 
-use super::dispatch::Call;
-use super::replies::{Refused, arm_error, json_reply, with_header};
+use super::replies::{Refused, Reply, arm_error, json_reply, with_header};
+use super::request::Call;
 use super::state::{Simulator, lock};
-use axum::response::Response;
+use super::{assertion, scopes};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::collections::HashMap;
 
 /// Hands out a token for `grant_type=client_credentials`.
-pub(super) fn token(simulator: &Simulator, call: &Call) -> Response {
+pub(super) fn token(simulator: &Simulator, call: &Call) -> Reply {
     let form: HashMap<String, String> =
         url::form_urlencoded::parse(&call.body).into_owned().collect();
     match refusal(simulator, &call.path, &form) {
@@ -22,15 +22,24 @@ pub(super) fn token(simulator: &Simulator, call: &Call) -> Response {
     }
 }
 
-/// Checks the bearer token of an ARM call.
+/// Checks the bearer token of an ARM call, and that its owner has a role.
 pub(super) fn check(simulator: &Simulator, call: &Call) -> Result<(), Refused> {
+    check_token(simulator, call)?;
+    if simulator.config.has_role {
+        return Ok(());
+    }
+    let scope = call.path.split("/providers/Microsoft.CostManagement").next().unwrap_or_default();
+    Err(Box::new(scopes::forbidden(simulator, scope)))
+}
+
+fn check_token(simulator: &Simulator, call: &Call) -> Result<(), Refused> {
     let Some(authorization) = call.header("authorization") else {
         let message = "Authentication failed. The 'Authorization' header is missing.";
         return Err(unauthorized(simulator, "AuthenticationFailed", message));
     };
     let token = authorization.strip_prefix("Bearer ").unwrap_or_default();
     match lock(&simulator.tokens).get(token) {
-        Some(expiry) if *expiry > Utc::now() => Ok(()),
+        Some(expiry) if *expiry > simulator.now() => Ok(()),
         Some(_) => {
             Err(unauthorized(simulator, "ExpiredAuthenticationToken", "The access token expired."))
         }
@@ -85,7 +94,15 @@ fn refusal(simulator: &Simulator, path: &str, form: &HashMap<String, String>) ->
         );
         return refuse(400, "unauthorized_client", 700_016, message);
     }
-    if field("client_secret") != credentials.client_secret {
+    if form.contains_key("client_assertion") {
+        if field("client_assertion_type") != assertion::ASSERTION_TYPE {
+            let message = "The client assertion type is not supported.";
+            return refuse(400, "invalid_request", 900_144, message);
+        }
+        if let Err((code, message)) = assertion::check(simulator, path, field("client_assertion")) {
+            return refuse(401, "invalid_client", code, message);
+        }
+    } else if field("client_secret") != credentials.client_secret {
         return refuse(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
     }
     scope_refusal(simulator, field("scope"))
@@ -100,13 +117,7 @@ fn scope_refusal(simulator: &Simulator, scope: &str) -> Option<Refusal> {
             format!("The provided value for scope {scope} is not valid."),
         );
     };
-    let resource = resource.trim_end_matches('/');
-    let known = [
-        "https://management.azure.com",
-        "https://management.core.windows.net",
-        simulator.origin.as_str(),
-    ];
-    if known.contains(&resource) {
+    if is_known_resource(simulator, resource) {
         return None;
     }
     refuse(
@@ -117,10 +128,20 @@ fn scope_refusal(simulator: &Simulator, scope: &str) -> Option<Refusal> {
     )
 }
 
+/// Returns whether there are tokens for a resource.
+pub(super) fn is_known_resource(simulator: &Simulator, resource: &str) -> bool {
+    let known = [
+        "https://management.azure.com",
+        "https://management.core.windows.net",
+        simulator.origin.as_str(),
+    ];
+    known.contains(&resource.trim_end_matches('/'))
+}
+
 impl Refusal {
-    fn reply(&self, simulator: &Simulator) -> Response {
+    fn reply(&self, simulator: &Simulator) -> Reply {
         let (trace, correlation) = (simulator.new_id(), simulator.new_id());
-        let timestamp = Utc::now().format("%Y-%m-%d %H:%M:%SZ").to_string();
+        let timestamp = simulator.now().format("%Y-%m-%d %H:%M:%SZ").to_string();
         let description = format!(
             "AADSTS{}: {}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {timestamp}",
             self.code, self.message
@@ -137,9 +158,26 @@ impl Refusal {
     }
 }
 
-fn grant(simulator: &Simulator) -> Response {
+fn grant(simulator: &Simulator) -> Reply {
+    let token = issue(simulator);
+    let body = json!({
+        "token_type": "Bearer", "expires_in": token.seconds, "ext_expires_in": token.seconds, "access_token": token.text,
+    });
+    json_reply(200, &body)
+}
+
+/// A token that opens ARM.
+pub(super) struct Token {
+    pub(super) text: String,
+    pub(super) expiry: DateTime<Utc>,
+    /// Until it expires.
+    pub(super) seconds: u64,
+}
+
+/// Makes a token and remembers it.
+pub(super) fn issue(simulator: &Simulator) -> Token {
     let lifetime = simulator.config.token_lifetime;
-    let expiry = Utc::now() + lifetime;
+    let expiry = simulator.now() + lifetime;
     let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let head = encode(json!({ "typ": "JWT", "alg": "HS256" }));
     let claims = encode(json!({
@@ -150,13 +188,9 @@ fn grant(simulator: &Simulator) -> Response {
         "uti": simulator.new_id(),
     }));
     let unsigned = format!("{head}.{claims}");
-    let token = format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(simulator.signature(&unsigned)));
-    lock(&simulator.tokens).insert(token.clone(), expiry);
-    let seconds = lifetime.as_secs();
-    let body = json!({
-        "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token,
-    });
-    json_reply(200, &body)
+    let text = format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(simulator.signature(&unsigned)));
+    lock(&simulator.tokens).insert(text.clone(), expiry);
+    Token { text, expiry, seconds: lifetime.as_secs() }
 }
 
 fn unauthorized(simulator: &Simulator, code: &str, message: &str) -> Refused {

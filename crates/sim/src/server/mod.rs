@@ -3,24 +3,39 @@
 //! | path | what answers |
 //! |---|---|
 //! | `POST /{tenant}/oauth2/v2.0/token` | client credentials |
+//! | `GET /msi/token`, `GET /metadata/identity/oauth2/token` | managed identities |
 //! | `POST /{scope}/providers/Microsoft.CostManagement/generateCostDetailsReport` | 202 with `Location` |
 //! | `GET /{scope}/providers/Microsoft.CostManagement/costDetailsOperationResults/{id}` (or `...Status`) | 202, then 200 |
 //! | `GET /blobs/{container}/{name}.csv?sv=..&se=..&sig=..` | the CSV |
+//! | `GET /providers/Microsoft.Billing/...`, `GET /subscriptions/{id}` | accounts, departments, subscriptions |
 //! | `/_simulator/...` | for tests, see the `control` module |
 //!
 //! Answers follow the published REST specification of Microsoft.CostManagement, `generateCostDetailsReport` 2025-03-01,
 //! and its examples. The wall clock decides only when tokens and links expire; months come from the configuration.
 
+mod assertion;
+mod billing;
 mod blobs;
+mod connection;
 mod control;
+mod damage;
+mod delivery;
 mod dispatch;
 mod faults;
+mod identity;
 mod login;
+mod packing;
 mod replies;
 mod reports;
+mod request;
 mod request_body;
 mod scopes;
 mod state;
+mod throttle;
+
+pub use assertion::{CertificateError, ClientCertificate};
+pub use faults::FaultList;
+pub use throttle::Quota;
 
 use crate::generator::EnrollmentConfig;
 use state::Simulator;
@@ -29,7 +44,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+/// How far back reports may start, as Azure documents it.
+pub const DEFAULT_MONTHS_BACK: u32 = 13;
 
 /// How the simulator behaves.
 #[derive(Clone, Debug)]
@@ -58,6 +77,20 @@ pub struct ServerConfig {
     pub no_data: NoData,
     /// Who may sign in.
     pub credentials: Credentials,
+    /// How many seconds the clock of the server is ahead of the right time; negative if it is behind.
+    pub clock_skew_seconds: i64,
+    /// Whether the one who signs in has a role; if not, all calls but signing in are forbidden.
+    pub has_role: bool,
+    /// The certificate with whose key a client may sign in.
+    pub client_certificate: Option<ClientCertificate>,
+    /// How many requests are allowed.
+    pub quota: Quota,
+    /// Reports with more rows than this fail, as those do that take Azure too long; `None` is without limit.
+    pub most_rows: Option<u64>,
+    /// How many months before the open one a report may start.
+    pub months_back: u32,
+    /// Faults to begin with.
+    pub faults: FaultList,
 }
 
 /// Whether polling a complete report again renews its links. The documentation does not say.
@@ -87,6 +120,10 @@ pub struct Credentials {
     pub client_id: String,
     /// Client secret.
     pub client_secret: String,
+    /// The token of another identity provider that stands for the client.
+    pub federated_token: String,
+    /// What a managed identity of App Service has to send.
+    pub identity_header: String,
 }
 
 impl Default for Credentials {
@@ -95,6 +132,8 @@ impl Default for Credentials {
             tenant_id: "6e8d1c5a-0b1f-4a55-9a3e-2f6c0d7e4b10".to_owned(),
             client_id: "b07a1f6e-5c36-4d0e-8a55-1f0c7d3e9a21".to_owned(),
             client_secret: "simulated-secret~of.no-value".to_owned(),
+            federated_token: "simulated.federated.token".to_owned(),
+            identity_header: "simulated-identity-header".to_owned(),
         }
     }
 }
@@ -114,6 +153,13 @@ impl Default for ServerConfig {
             token_lifetime: Duration::from_secs(3599),
             no_data: NoData::Status,
             credentials: Credentials::default(),
+            clock_skew_seconds: 0,
+            has_role: true,
+            client_certificate: None,
+            quota: Quota::default(),
+            most_rows: None,
+            months_back: DEFAULT_MONTHS_BACK,
+            faults: FaultList::default(),
         }
     }
 }
@@ -154,15 +200,12 @@ impl Server {
         let listen_error = |source| ServerError::Listen { port, source };
         let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
-        let simulator = Arc::new(Simulator::new(config, format!("http://{address}")));
+        let (closures, closures_to_come) = mpsc::unbounded_channel();
+        let simulator = Arc::new(Simulator::new(config, format!("http://{address}"), closures));
         if simulator.config.prerender {
             blobs::prerender(&simulator).await;
         }
-        let until = simulator.clone();
-        let app = dispatch::router(simulator.clone());
-        let serve =
-            axum::serve(listener, app).with_graceful_shutdown(async move { until.stopped().await });
-        let task = tokio::spawn(async move { serve.await });
+        let task = tokio::spawn(connection::listen(listener, simulator.clone(), closures_to_come));
         Ok(Self { address, simulator, task })
     }
 
@@ -184,10 +227,13 @@ impl Server {
         let pairs = [
             ("COSTLAKE_ARM_ENDPOINT", origin.clone()),
             ("COSTLAKE_STORAGE_ENDPOINT", origin.clone()),
-            ("AZURE_AUTHORITY_HOST", origin),
+            ("AZURE_AUTHORITY_HOST", origin.clone()),
             ("AZURE_TENANT_ID", credentials.tenant_id),
             ("AZURE_CLIENT_ID", credentials.client_id),
             ("AZURE_CLIENT_SECRET", credentials.client_secret),
+            ("COSTLAKE_SIM_FEDERATED_TOKEN", credentials.federated_token),
+            ("COSTLAKE_SIM_IDENTITY_ENDPOINT", format!("{origin}{}", identity::APP_SERVICE_PATH)),
+            ("COSTLAKE_SIM_IDENTITY_HEADER", credentials.identity_header),
             ("COSTLAKE_DEMO_BILLING_ACCOUNT", config.enrollment.enrollment_number.clone()),
         ];
         pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

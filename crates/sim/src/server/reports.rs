@@ -1,15 +1,16 @@
 //! Cost Details reports: submit, poll, complete.
 
-use super::blobs::{self, Link};
-use super::dispatch::Call;
+use super::blobs::{self, Link, Recipe};
 use super::faults::Action;
-use super::replies::{Refused, arm_error, empty_reply, json_reply, with_header};
+use super::packing::Packing;
+use super::replies::{Refused, Reply, arm_error, empty_reply, json_reply, with_header};
+use super::request::Call;
 use super::request_body;
 use super::state::{Simulator, azure_time, lock};
+use super::throttle::{self, Remaining};
 use super::{LinkRenewal, NoData, login, scopes};
 use crate::generator::{BlobPlan, Selection};
-use axum::response::Response;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,10 +50,21 @@ pub(super) struct Operation {
     api_version: String,
     request_body: Value,
     session_token: String,
+    submitted: DateTime<Utc>,
+    polls: u64,
     polls_left: u32,
+    is_complete: bool,
     outcome: Outcome,
+    packing: Option<Packed>,
     /// Set by the poll that completes the report.
     links: Option<SignedLinks>,
+}
+
+/// How the blobs of a report are packed, and whether its manifest says so.
+#[derive(Clone, Copy)]
+struct Packed {
+    packing: Packing,
+    flag: bool,
 }
 
 #[derive(Clone)]
@@ -73,11 +85,21 @@ pub(super) async fn submit(
     simulator: &Arc<Simulator>,
     call: &Call,
     fault: Option<&Action>,
-) -> Response {
-    let mut operation = match accept(simulator, call, fault) {
-        Ok(operation) => operation,
+) -> Reply {
+    let (operation, remaining) = match accept(simulator, call, fault) {
+        Ok(accepted) => accepted,
         Err(refused) => return *refused,
     };
+    remaining.add_to(begin(simulator, operation, fault).await)
+}
+
+/// Begins a report and returns the answer to its request.
+async fn begin(
+    simulator: &Arc<Simulator>,
+    mut operation: Operation,
+    fault: Option<&Action>,
+) -> Reply {
+    operation.outcome = limited(simulator, operation.outcome).await;
     if matches!(operation.outcome, Outcome::NoData) && simulator.config.no_data == NoData::NoContent
     {
         return empty_reply(204);
@@ -94,41 +116,95 @@ pub(super) async fn submit(
 }
 
 /// Answers the question whether a report is ready.
-pub(super) async fn poll(
-    simulator: &Arc<Simulator>,
-    call: &Call,
-    fault: Option<&Action>,
-) -> Response {
-    let mut operation = match find(simulator, call, fault) {
-        Ok(operation) => operation,
+pub(super) async fn poll(simulator: &Arc<Simulator>, call: &Call, fault: Option<&Action>) -> Reply {
+    let (mut operation, remaining) = match find(simulator, call, fault) {
+        Ok(found) => found,
         Err(refused) => return *refused,
     };
     if let Some(Action::FailedReport { code, message }) = fault {
         operation.outcome = Outcome::Failed { code: code.clone(), message: message.clone() };
         operation.polls_left = 0;
     }
-    let reply = if operation.polls_left > 0 {
-        operation.polls_left -= 1;
-        accepted(simulator, &operation)
-    } else {
-        complete(simulator, &mut operation, fault).await
+    operation.polls += 1;
+    operation.packing = packed(fault).or(operation.packing);
+    let reply = match fault {
+        Some(Action::NeverReady) => accepted(simulator, &operation),
+        Some(Action::Swap) => complete(simulator, &mut another(simulator, &operation), None).await,
+        _ if operation.polls_left > 0 => {
+            operation.polls_left -= 1;
+            accepted(simulator, &operation)
+        }
+        _ => complete(simulator, &mut operation, fault).await,
     };
     lock(&simulator.operations).insert(operation.id.clone(), operation);
-    reply
+    remaining.add_to(reply)
+}
+
+/// A report with too many rows takes too long.
+async fn limited(simulator: &Simulator, outcome: Outcome) -> Outcome {
+    let (Outcome::Blobs(plans), Some(most)) = (&outcome, simulator.config.most_rows) else {
+        return outcome;
+    };
+    let (enrollment, plans) = (simulator.enrollment.clone(), plans.clone());
+    let count = move || plans.iter().map(|plan| enrollment.count_rows(plan)).sum::<u64>();
+    // Counting does not fail; were it to panic, the report goes its way.
+    let rows = tokio::task::spawn_blocking(count).await.unwrap_or_default();
+    if rows <= most {
+        return outcome;
+    }
+    let message = "The report is too large. Ask for a shorter period or a narrower scope.";
+    Outcome::Failed { code: "GatewayTimeout".to_owned(), message: message.to_owned() }
+}
+
+/// Returns all reports in the order of their requests.
+pub(super) fn list(simulator: &Simulator) -> Value {
+    let mut operations: Vec<Operation> = lock(&simulator.operations).values().cloned().collect();
+    operations.sort_by_key(|operation| operation.submitted);
+    operations.iter().map(|operation| account(simulator, operation)).collect()
+}
+
+fn account(simulator: &Simulator, operation: &Operation) -> Value {
+    let (state, blobs) = match &operation.outcome {
+        Outcome::Blobs(plans) => ("Completed", plans.len()),
+        Outcome::NoData => ("NoDataFound", 0),
+        Outcome::Failed { .. } => ("Failed", 0),
+    };
+    let blobs: Vec<Value> = (0..blobs)
+        .map(|number| blobs::account(simulator, &operation.id, number))
+        .filter(|account| !account.is_null())
+        .collect();
+    json!({
+        "id": operation.id,
+        "scope": operation.scope_path,
+        "request": operation.request_body,
+        "submitted": operation.submitted.to_rfc3339_opts(SecondsFormat::Micros, true),
+        "polls": operation.polls,
+        "state": if operation.is_complete { state } else { "Running" },
+        "blobs": blobs,
+    })
+}
+
+/// Returns another report that was asked for, made up if there is none.
+fn another(simulator: &Simulator, operation: &Operation) -> Operation {
+    let other =
+        lock(&simulator.operations).values().find(|other| other.id != operation.id).cloned();
+    other.unwrap_or_else(|| Operation { id: simulator.new_id(), ..operation.clone() })
 }
 
 fn accept(
     simulator: &Simulator,
     call: &Call,
     fault: Option<&Action>,
-) -> Result<Operation, Refused> {
+) -> Result<(Operation, Remaining), Refused> {
     expire_tokens(simulator, fault);
     login::check(simulator, call)?;
     let api_version = check_api_version(call)?;
     let scope_path =
         call.path[..call.path.len() - SUBMIT_SUFFIX.len()].trim_matches('/').to_owned();
     let scope = scopes::resolve(simulator, &scope_path)?;
-    let request = request_body::parse(&call.body, &simulator.config.enrollment)?;
+    let remaining = throttle::admit(simulator, call, &scope_path)?;
+    let config = &simulator.config;
+    let request = request_body::parse(&call.body, &config.enrollment, config.months_back)?;
     let selection = Selection {
         scope,
         metric: request.metric,
@@ -137,16 +213,30 @@ fn accept(
         revision: simulator.revision.load(Ordering::Relaxed),
     };
     let plans = simulator.enrollment.plan(&selection, simulator.config.blobs_per_report);
-    Ok(Operation {
+    let operation = Operation {
         id: simulator.new_id(),
         scope_path,
         api_version,
         request_body: serde_json::from_slice(&call.body).unwrap_or_default(),
         session_token: simulator.new_id(),
+        submitted: simulator.now(),
+        polls: 0,
         polls_left: simulator.config.polls_before_completion,
+        is_complete: false,
         outcome: outcome(plans, fault),
+        packing: packed(fault),
         links: None,
-    })
+    };
+    Ok((operation, remaining))
+}
+
+fn packed(fault: Option<&Action>) -> Option<Packed> {
+    match fault {
+        Some(action @ Action::Compress { flag, .. }) => {
+            action.packing().map(|packing| Packed { packing, flag: *flag })
+        }
+        _ => None,
+    }
 }
 
 fn outcome(plans: Vec<BlobPlan>, fault: Option<&Action>) -> Outcome {
@@ -160,7 +250,11 @@ fn outcome(plans: Vec<BlobPlan>, fault: Option<&Action>) -> Outcome {
     }
 }
 
-fn find(simulator: &Simulator, call: &Call, fault: Option<&Action>) -> Result<Operation, Refused> {
+fn find(
+    simulator: &Simulator,
+    call: &Call,
+    fault: Option<&Action>,
+) -> Result<(Operation, Remaining), Refused> {
     expire_tokens(simulator, fault);
     login::check(simulator, call)?;
     check_api_version(call)?;
@@ -169,6 +263,7 @@ fn find(simulator: &Simulator, call: &Call, fault: Option<&Action>) -> Result<Op
     let operation = lock(&simulator.operations).get(&id).cloned();
     let operation = operation
         .ok_or_else(|| Box::new(arm_error(404, "NotFound", "The report was not found.")))?;
+    let remaining = throttle::admit(simulator, call, &operation.scope_path)?;
     // Location is opaque: whoever builds it anew loses its parameters.
     if call.query.get("sessiontoken") != Some(&operation.session_token) {
         return Err(Box::new(arm_error(
@@ -177,12 +272,12 @@ fn find(simulator: &Simulator, call: &Call, fault: Option<&Action>) -> Result<Op
             "The session token is missing or wrong.",
         )));
     }
-    Ok(operation)
+    Ok((operation, remaining))
 }
 
 fn expire_tokens(simulator: &Simulator, fault: Option<&Action>) {
     if matches!(fault, Some(Action::ExpireTokens)) {
-        let now = Utc::now();
+        let now = simulator.now();
         lock(&simulator.tokens).values_mut().for_each(|expiry| *expiry = now);
     }
 }
@@ -202,7 +297,7 @@ fn check_api_version(call: &Call) -> Result<String, Refused> {
     }
 }
 
-fn accepted(simulator: &Simulator, operation: &Operation) -> Response {
+fn accepted(simulator: &Simulator, operation: &Operation) -> Reply {
     let location = format!(
         "{}/{}/providers/Microsoft.CostManagement/costDetailsOperationResults/{}?api-version={}&sessiontoken={}&OperationType=CostDetails",
         simulator.origin,
@@ -219,12 +314,13 @@ async fn complete(
     simulator: &Arc<Simulator>,
     operation: &mut Operation,
     fault: Option<&Action>,
-) -> Response {
+) -> Reply {
     let path = format!(
         "{}/providers/Microsoft.CostManagement/costDetailsOperationResults/{}",
         operation.scope_path, operation.id
     );
     let head = json!({ "id": path, "name": operation.id });
+    operation.is_complete = true;
     match operation.outcome.clone() {
         Outcome::NoData => json_reply(200, &joined(head, json!({ "status": "NoDataFound" }))),
         Outcome::Failed { code, message } => {
@@ -233,11 +329,8 @@ async fn complete(
         }
         Outcome::Blobs(plans) => {
             let signed = sign_links(simulator, operation, &plans, fault).await;
-            let mut body = completed(operation, &signed);
+            let body = completed(operation, &signed);
             operation.links = Some(signed);
-            if let Some(Action::OverstateBytes { by }) = fault {
-                overstate_bytes(&mut body, *by);
-            }
             json_reply(200, &joined(head, body))
         }
     }
@@ -255,12 +348,14 @@ async fn sign_links(
     {
         return signed.clone();
     }
-    let now = Utc::now();
+    let now = simulator.now();
     let lifetime = simulator.config.link_lifetime.unwrap_or(A_YEAR);
     let valid_till = if born_expired { now - Duration::from_secs(1) } else { now + lifetime };
+    let packing = operation.packing.map(|packed| packed.packing);
     let mut links = Vec::new();
     for (number, plan) in plans.iter().enumerate() {
-        links.push(blobs::publish(simulator, &operation.id, number, plan, valid_till).await);
+        let recipe = Recipe { plan: plan.clone(), packing };
+        links.push(blobs::publish(simulator, &operation.id, number, &recipe, valid_till).await);
     }
     SignedLinks { links, valid_till }
 }
@@ -278,7 +373,7 @@ fn completed(operation: &Operation, signed: &SignedLinks) -> Value {
             "dataFormat": "Csv",
             "byteCount": signed.links.iter().map(|link| link.bytes).sum::<u64>(),
             "blobCount": blobs.len(),
-            "compressData": false,
+            "compressData": operation.packing.is_some_and(|packed| packed.flag),
             "requestContext": {
                 "requestScope": operation.scope_path,
                 "requestBody": operation.request_body,
@@ -294,12 +389,4 @@ fn joined(mut head: Value, tail: Value) -> Value {
         head.extend(tail);
     }
     head
-}
-
-fn overstate_bytes(body: &mut Value, by: u64) {
-    for pointer in ["/manifest/byteCount", "/manifest/blobs/0/byteCount"] {
-        if let Some(count) = body.pointer_mut(pointer) {
-            *count = json!(count.as_u64().unwrap_or_default() + by);
-        }
-    }
 }

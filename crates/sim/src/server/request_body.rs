@@ -15,8 +15,6 @@ const INVALID: &str = "Invalid Request Payload";
 const TOO_MANY_PERIODS: &str =
     "Invalid request payload: can only have either timePeriod or invoiceId or billingPeriod";
 const TOO_LONG: &str = "The maximum allowed date range is 1 months";
-/// How far back a report may start before the first day of the open month.
-const MONTHS_BACK: u32 = 13;
 
 /// What a report covers.
 pub(super) struct ReportRequest {
@@ -41,8 +39,12 @@ struct TimePeriod {
     end: String,
 }
 
-/// Reads and checks a body.
-pub(super) fn parse(body: &[u8], enrollment: &EnrollmentConfig) -> Result<ReportRequest, Refused> {
+/// Reads and checks a body; a report may start so many months before the open one.
+pub(super) fn parse(
+    body: &[u8],
+    enrollment: &EnrollmentConfig,
+    months_back: u32,
+) -> Result<ReportRequest, Refused> {
     let body: Body = serde_json::from_slice(body).map_err(|_| bad_request(INVALID))?;
     let metric = parse_metric(body.metric.as_deref()).ok_or_else(|| bad_request(INVALID))?;
     let periods =
@@ -59,7 +61,7 @@ pub(super) fn parse(body: &[u8], enrollment: &EnrollmentConfig) -> Result<Report
         (None, Some(month)) => whole_month(month.parse().map_err(|_| bad_request(INVALID))?),
         (None, None) => whole_month(enrollment.current_month()),
     };
-    check_age(days.0, enrollment)?;
+    check_age(days.0, enrollment, months_back)?;
     Ok(ReportRequest { metric, days })
 }
 
@@ -93,8 +95,12 @@ fn whole_month(month: Month) -> (NaiveDate, NaiveDate) {
     (month.first_day(), month.last_day())
 }
 
-fn check_age(start: NaiveDate, enrollment: &EnrollmentConfig) -> Result<(), Refused> {
-    let oldest = enrollment.current_month().minus(MONTHS_BACK).first_day();
+fn check_age(
+    start: NaiveDate,
+    enrollment: &EnrollmentConfig,
+    months_back: u32,
+) -> Result<(), Refused> {
+    let oldest = enrollment.current_month().minus(months_back).first_day();
     if start >= oldest {
         return Ok(());
     }

@@ -9,10 +9,9 @@
 //! | `providers/Microsoft.Billing/enrollmentAccounts/{id}` | the same |
 //! | `subscriptions/{guid}` | a subscription |
 
-use super::replies::{Refused, arm_error};
+use super::replies::{Refused, Reply, arm_error};
 use super::state::Simulator;
 use crate::generator::{Organization, Scope};
-use axum::response::Response;
 
 /// Reads a scope path and checks that the caller may see it.
 pub(super) fn resolve(simulator: &Simulator, path: &str) -> Result<Scope, Refused> {
@@ -63,7 +62,8 @@ fn exists(organization: &Organization, scope: &Scope) -> bool {
     }
 }
 
-fn forbidden(simulator: &Simulator, path: &str) -> Response {
+/// Returns the refusal of a caller without a role on the scope.
+pub(super) fn forbidden(simulator: &Simulator, path: &str) -> Reply {
     let message = format!(
         "The client '{}' does not have authorization to perform action \
          'Microsoft.CostManagement/generateCostDetailsReport/action' over scope '{path}' or the scope is invalid.",
@@ -72,7 +72,7 @@ fn forbidden(simulator: &Simulator, path: &str) -> Response {
     arm_error(403, "AuthorizationFailed", &message)
 }
 
-fn unsupported(path: &str) -> Response {
+fn unsupported(path: &str) -> Reply {
     arm_error(
         404,
         "NotFound",
@@ -80,7 +80,8 @@ fn unsupported(path: &str) -> Response {
     )
 }
 
-fn unknown(scope: &Scope) -> Response {
+/// Returns the refusal of a scope that is not there.
+pub(super) fn unknown(scope: &Scope) -> Reply {
     match scope {
         Scope::Enrollment => arm_error(404, "NotFound", "The billing account was not found."),
         Scope::Department(id) => {

@@ -2,20 +2,23 @@
 
 use super::ServerConfig;
 use super::blobs::BlobStore;
-use super::dispatch::RouteKind;
+use super::connection::Closure;
+use super::dispatch::{Errand, RouteKind};
 use super::faults::FaultQueue;
 use super::reports::Operation;
+use super::throttle::Throttle;
 use crate::generator::Enrollment;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// The state behind all routes.
 pub(super) struct Simulator {
@@ -26,19 +29,27 @@ pub(super) struct Simulator {
     /// State of the open month.
     pub(super) revision: AtomicU32,
     pub(super) tokens: Mutex<HashMap<String, DateTime<Utc>>>,
-    pub(super) operations: Mutex<HashMap<String, Operation>>,
+    pub(super) operations: Mutex<BTreeMap<String, Operation>>,
     pub(super) faults: Mutex<FaultQueue>,
     pub(super) blobs: Mutex<BlobStore>,
     pub(super) log: Mutex<RequestLog>,
+    pub(super) throttle: Mutex<Throttle>,
     /// Makes tokens and links of an earlier server invalid.
     key: [u8; 32],
     next_id: AtomicU64,
+    closures: mpsc::UnboundedSender<Closure>,
     stop: watch::Sender<bool>,
 }
 
 impl Simulator {
-    pub(super) fn new(config: ServerConfig, origin: String) -> Self {
+    pub(super) fn new(
+        config: ServerConfig,
+        origin: String,
+        closures: mpsc::UnboundedSender<Closure>,
+    ) -> Self {
         let started = Utc::now().timestamp_nanos_opt().unwrap_or_default();
+        let mut faults = FaultQueue::default();
+        faults.extend(config.faults.clone());
         let key = sign(format!("{origin} {started}").as_bytes(), b"simulator key");
         Self {
             enrollment: Arc::new(Enrollment::new(config.enrollment.clone())),
@@ -47,11 +58,13 @@ impl Simulator {
             origin,
             tokens: Mutex::default(),
             operations: Mutex::default(),
-            faults: Mutex::default(),
+            faults: Mutex::new(faults),
             blobs: Mutex::default(),
             log: Mutex::default(),
+            throttle: Mutex::default(),
             key,
             next_id: AtomicU64::new(0),
+            closures,
             stop: watch::Sender::new(false),
         }
     }
@@ -76,6 +89,30 @@ impl Simulator {
     /// Returns the signature of a text, in base64.
     pub(super) fn signature(&self, text: &str) -> String {
         STANDARD.encode(sign(&self.key, text.as_bytes()))
+    }
+
+    /// Returns the time by the clock of the server, which may be wrong.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        let skew = TimeDelta::try_seconds(self.config.clock_skew_seconds).unwrap_or_default();
+        let now = Utc::now();
+        now.checked_add_signed(skew).unwrap_or(now)
+    }
+
+    /// Waits; not longer than until the server is asked to end.
+    pub(super) async fn pause(&self, pause: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.stopped() => {}
+        }
+    }
+
+    /// Has connections refused for a while; returns as soon as they are.
+    pub(super) async fn close_listener(&self, pause: Duration) {
+        let (closed, is_closed) = oneshot::channel();
+        // Both ends are there until the server ends, and then connections are refused anyway.
+        if self.closures.send(Closure { pause, closed }).is_ok() {
+            drop(is_closed.await);
+        }
     }
 
     /// Asks the server to end.
@@ -120,22 +157,17 @@ pub(super) struct RequestLog {
     requests: Vec<Value>,
 }
 
-const MOST_LOGGED: usize = 10_000;
+const MOST_LOGGED: usize = 200_000;
 
 impl RequestLog {
-    /// Adds a request after it was answered.
-    pub(super) fn add(
-        &mut self,
-        kind: RouteKind,
-        method: &str,
-        path: &str,
-        client_type: Option<&str>,
-        status: u16,
-    ) {
-        *self.counts.entry(kind).or_default() += 1;
+    /// Adds a request before its answer goes out; the status is null if there is none.
+    pub(super) fn add(&mut self, errand: &Errand, status: Option<u16>) {
+        *self.counts.entry(errand.kind).or_default() += 1;
         if self.requests.len() < MOST_LOGGED {
+            let call = &errand.call;
             self.requests.push(json!({
-                "kind": kind.name(), "method": method, "path": path, "clientType": client_type, "status": status,
+                "kind": errand.kind.name(), "method": call.method, "path": call.path,
+                "clientType": call.header("clienttype"), "status": status, "fault": errand.fault.is_some(),
             }));
         }
     }
