@@ -19,6 +19,9 @@ pub struct Config {
     /// The value of the `ClientType` header: a caller's own name takes it out of the quota bucket
     /// that all others of the tenant share (`azure-apis.md`, 0.1).
     pub client_type: String,
+    /// The tenant's id or domain: with the client type, the name of the budget that requests are
+    /// counted in. Sent nowhere. Default empty.
+    pub tenant: String,
     /// Requests in flight at once, over all tasks of the client. A request that waits to be retried
     /// is not in flight.
     pub concurrent_requests: NonZeroUsize,
@@ -39,6 +42,7 @@ impl Config {
         Self {
             endpoints,
             client_type: DEFAULT_CLIENT_TYPE.to_owned(),
+            tenant: String::new(),
             concurrent_requests: DEFAULT_CONCURRENCY,
             concurrent_downloads: DEFAULT_CONCURRENCY,
             timeouts: Timeouts::default(),
@@ -79,16 +83,20 @@ impl Default for Timeouts {
 pub struct RetryLimits {
     /// Times that a request is sent, the first included. Default 8.
     pub attempts: u32,
-    /// From the first sending to the last, waits included. Default 30 min.
+    /// From the start to the last sending, waits included. Default 30 min.
     pub total: Duration,
     /// The largest first wait where the service asks for none; it doubles with each attempt and is
-    /// drawn evenly from zero up. Default 1 s.
+    /// drawn evenly from zero up. Also the first spacing of requests after a block, and what their
+    /// spacing is measured by while few remain. Default 1 s.
     pub base_wait: Duration,
     /// Where that doubling ends. Default 60 s.
     pub max_backoff: Duration,
+    /// The largest spacing of requests after repeated refusals. Default 30 s.
+    pub max_spacing: Duration,
     /// The least that is waited when the service asks for a wait. Default 1 s.
     pub min_asked_wait: Duration,
-    /// The most that is waited when the service asks for a wait. Default 10 min.
+    /// The most that is waited when the service asks for a wait, jitter of up to 5 s aside. Default
+    /// 1 h, the longest window of Azure's quotas.
     pub max_asked_wait: Duration,
 }
 
@@ -99,8 +107,9 @@ impl Default for RetryLimits {
             total: Duration::from_secs(30 * 60),
             base_wait: Duration::from_secs(1),
             max_backoff: Duration::from_secs(60),
+            max_spacing: Duration::from_secs(30),
             min_asked_wait: Duration::from_secs(1),
-            max_asked_wait: Duration::from_secs(10 * 60),
+            max_asked_wait: Duration::from_secs(60 * 60),
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 use crate::client::{Answer, Client};
 use crate::config::RetryLimits;
 use crate::error::{Error, Place};
+use crate::governor::Entity;
 use crate::monitor::Event;
 use crate::policy::{self, ApprovedUrl, Purpose};
 use crate::retry::{self, Replay};
@@ -133,6 +134,14 @@ impl Client {
         }
     }
 
+    /// An operation whose address was kept; `None` if it is no address of the resource manager.
+    pub(crate) fn kept_operation(&self, id: &str, address: &str) -> Option<Operation> {
+        let endpoints = &self.inner.config.endpoints;
+        let link = policy::approve(endpoints, Purpose::Arm, address).ok()?;
+        let id = Some(id.to_owned()).filter(|id| !id.is_empty());
+        Some(Operation { id, link: OperationLink(link) })
+    }
+
     async fn submit_and_wait(
         &self,
         request: &ReportRequest,
@@ -150,7 +159,7 @@ impl Client {
     }
 
     /// Asks Azure for a report. The one call that starts work there.
-    async fn submit(&self, request: &ReportRequest) -> Result<Submission, Error> {
+    pub(crate) async fn submit(&self, request: &ReportRequest) -> Result<Submission, Error> {
         let url = self.submit_url(&request.scope)?;
         let body = wire::request_body(request);
         let limits = &self.inner.config.retry;
@@ -179,28 +188,14 @@ impl Client {
     async fn wait_for(
         &self,
         request: &ReportRequest,
-        mut operation: Operation,
-        mut wait: Duration,
+        operation: Operation,
+        wait: Duration,
     ) -> Result<Option<ReportManifest>, Error> {
-        let started = Instant::now();
-        let deadline = started + self.inner.config.poll.deadline;
-        let mut polls = 0;
+        let mut waiting = Waiting::new(self, request, operation, wait);
         loop {
-            let remaining = deadline.saturating_duration_since(Instant::now());
-            if polls > 0 && remaining.is_zero() {
-                return Err(poll_deadline(&operation, polls, started.elapsed()));
+            if let Some(manifest) = waiting.next().await? {
+                return Ok(manifest);
             }
-            wait = wait.min(remaining);
-            self.tell(&Event::Waiting { request, polls, wait });
-            sleep(wait).await;
-            let answer = self.poll(&operation, deadline).await?;
-            polls += 1;
-            match self.conclude_poll(request, &operation, &answer)? {
-                Some(Conclusion::Finished(manifest)) => return Ok(manifest.map(|found| *found)),
-                Some(Conclusion::Running) => operation = self.moved(operation, &answer)?,
-                None => return Err(answer.into_refusal()),
-            }
-            wait = self.asked_poll_wait(&answer);
         }
     }
 
@@ -223,11 +218,17 @@ impl Client {
         }
     }
 
-    async fn poll(&self, operation: &Operation, deadline: Instant) -> Result<Answer, Error> {
+    async fn poll(
+        &self,
+        request: &ReportRequest,
+        operation: &Operation,
+        deadline: Instant,
+    ) -> Result<Answer, Error> {
         let retry = self.inner.config.retry;
         let remaining = deadline.saturating_duration_since(Instant::now());
         let limits = RetryLimits { total: retry.total.min(remaining), ..retry };
-        self.call_arm(&operation.link.0, None, Replay::Safe, &limits).await
+        let entity = Entity::of_scope(&request.scope);
+        self.call_arm_about(entity, &operation.link.0, None, Replay::Safe, &limits).await
     }
 
     /// Says what a 200 answer means.
@@ -313,7 +314,8 @@ impl Client {
         Ok(blobs)
     }
 
-    fn submit_url(&self, scope: &Scope) -> Result<ApprovedUrl, Error> {
+    /// Where reports of a scope are asked for.
+    pub(crate) fn submit_url(&self, scope: &Scope) -> Result<ApprovedUrl, Error> {
         let endpoints = &self.inner.config.endpoints;
         let mut url = endpoints.arm().clone();
         url.set_path(&format!(
@@ -363,19 +365,98 @@ impl Client {
         }
     }
 
-    fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn tell(&self, event: &Event<'_>) {
         self.inner.monitor.on_event(event);
+    }
+}
+
+/// Waiting for an operation to end, poll by poll.
+pub(crate) struct Waiting<'a> {
+    client: &'a Client,
+    request: &'a ReportRequest,
+    operation: Operation,
+    /// Until the next poll.
+    wait: Duration,
+    polls: u32,
+    started: Instant,
+}
+
+impl<'a> Waiting<'a> {
+    pub(crate) fn new(
+        client: &'a Client,
+        request: &'a ReportRequest,
+        operation: Operation,
+        wait: Duration,
+    ) -> Self {
+        Self { client, request, operation, wait, polls: 0, started: Instant::now() }
+    }
+
+    /// Where Azure says now that it can be asked.
+    pub(crate) fn operation(&self) -> &Operation {
+        &self.operation
+    }
+
+    /// Waits and polls once. Returns how the operation ended, with the manifest if there is data; `None` while Azure
+    /// works on it.
+    pub(crate) async fn next(&mut self) -> Result<Option<Option<ReportManifest>>, Error> {
+        let deadline = self.started + self.client.inner.config.poll.deadline;
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        if self.polls > 0 && remaining.is_zero() {
+            return Err(poll_deadline(&self.operation, self.polls, self.started.elapsed()));
+        }
+        let wait = self.wait.min(remaining);
+        self.client.tell(&Event::Waiting { request: self.request, polls: self.polls, wait });
+        sleep(wait).await;
+        let answer = self.client.poll(self.request, &self.operation, deadline).await?;
+        self.polls += 1;
+        match self.client.conclude_poll(self.request, &self.operation, &answer)? {
+            Some(Conclusion::Finished(manifest)) => {
+                return Ok(Some(manifest.map(|manifest| *manifest)));
+            }
+            Some(Conclusion::Running) => {
+                self.operation = self.client.moved(self.operation.clone(), &answer)?;
+            }
+            None => return Err(answer.into_refusal()),
+        }
+        self.wait = self.client.asked_poll_wait(&answer);
+        Ok(None)
     }
 }
 
 /// Work at Azure and where to ask about it.
 #[derive(Clone)]
-struct Operation {
-    id: Option<String>,
+pub(crate) struct Operation {
+    pub(crate) id: Option<String>,
     link: OperationLink,
 }
 
-enum Submission {
+/// Parameters of an operation's address that are known to be no secret: the version, the kind of
+/// operation, and the mark of what the caller has seen (`azure-apis.md`, 0).
+const PUBLIC_PARAMETERS: [&str; 3] = ["api-version", "operationtype", "sessiontoken"];
+
+impl Operation {
+    /// Where it can be asked about.
+    pub(crate) fn link(&self) -> &OperationLink {
+        &self.link
+    }
+}
+
+impl OperationLink {
+    /// The address without parameters that could be secret, to be kept.
+    pub(crate) fn public_address(&self) -> String {
+        let mut url = self.0.url().clone();
+        let is_public = |name: &str| PUBLIC_PARAMETERS.iter().any(|p| p.eq_ignore_ascii_case(name));
+        let kept: Vec<(String, String)> =
+            url.query_pairs().into_owned().filter(|(name, _)| is_public(name)).collect();
+        url.set_query(None);
+        if !kept.is_empty() {
+            url.query_pairs_mut().extend_pairs(kept);
+        }
+        url.into()
+    }
+}
+
+pub(crate) enum Submission {
     Finished(Option<Box<ReportManifest>>),
     Pending { operation: Operation, wait: Duration },
 }

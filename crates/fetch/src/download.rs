@@ -38,6 +38,9 @@ use crate::transport;
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 const STORAGE_ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
+/// A connection that broke off after fewer bytes brought next to nothing.
+const LEAST_PROGRESS: u64 = 64 << 10;
+
 impl Client {
     /// Starts the download of a blob; nothing is sent before the first chunk is asked for.
     pub fn download(&self, blob: &BlobInfo) -> Download {
@@ -73,7 +76,7 @@ pub struct Download {
     received_bytes: u64,
     /// Where the current connection began.
     opened_at_byte: u64,
-    /// Connections in a row that brought no byte.
+    /// Connections in a row that brought next to nothing.
     fruitless: u32,
     connections: u32,
     /// Time spent on waiting for bytes.
@@ -200,7 +203,7 @@ impl Download {
     /// Deals with a connection that ended too early: waits a little, unless it is time to give up.
     async fn interrupted(&mut self, source: Option<reqwest::Error>) -> Result<(), Error> {
         self.body = None;
-        if self.received_bytes > self.opened_at_byte {
+        if self.received_bytes - self.opened_at_byte >= LEAST_PROGRESS {
             self.fruitless = 0;
         } else {
             self.fruitless += 1;
@@ -337,6 +340,11 @@ impl Download {
         let range = header_text(headers, &CONTENT_RANGE);
         if range != expected {
             return Err(self.changed(format!("`{range}` was sent, expected `{expected}`"), place));
+        }
+        let rest = total.saturating_sub(self.received_bytes);
+        if let Some(length) = content_length(headers).filter(|length| *length != rest) {
+            let problem = format!("{length} bytes were announced for the {rest} that are missing");
+            return Err(self.changed(problem, place));
         }
         match (headers.get(ETAG), &self.etag) {
             (Some(now), Some(first)) if now != first => {

@@ -41,6 +41,12 @@ pub enum Error {
         /// Where.
         place: Box<Place>,
     },
+    /// No credential is there to ask with.
+    #[error("no credential is available: {}", .tried.join("; "))]
+    CredentialUnavailable {
+        /// Each credential that was looked for, and why it is not there.
+        tried: Vec<String>,
+    },
     /// The identity has no right to this.
     #[error("{place}: not authorized{}", reason(.code, .message))]
     Authorization {
@@ -179,6 +185,46 @@ pub enum Error {
         /// Where.
         place: Box<Place>,
     },
+    /// A file of the journal cannot be read or written.
+    #[error("cannot {operation} the journal `{file}`")]
+    Journal {
+        /// What was tried.
+        operation: &'static str,
+        /// The file or folder, below the journal's.
+        file: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the journal is not what it should be.
+    #[error("the journal `{file}` cannot be used: {problem}")]
+    JournalSyntax {
+        /// The file, below the journal's folder.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file of the journal is of a newer format.
+    #[error("the journal `{file}` has format version {found}, this costlake knows {known}")]
+    JournalVersion {
+        /// The file, below the journal's folder.
+        file: String,
+        /// Its version.
+        found: u32,
+        /// The version that is known.
+        known: u32,
+    },
+    /// The landing area cannot be used.
+    #[error("cannot {operation} `{}` of the landing area", path.display())]
+    Landing {
+        /// What was tried.
+        operation: &'static str,
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
     /// An answer pointed to an address that gets nothing from us.
     #[error("{place}: refused to follow {what} to {destination}: {refusal}")]
     RefusedDestination {
@@ -213,7 +259,9 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Configuration { .. } => ErrorKind::Configuration,
-            Self::Authentication { .. } | Self::Authorization { .. } => ErrorKind::Access,
+            Self::Authentication { .. }
+            | Self::CredentialUnavailable { .. }
+            | Self::Authorization { .. } => ErrorKind::Access,
             Self::Throttled { .. } | Self::Unavailable { .. } | Self::PollDeadline { .. } => {
                 ErrorKind::Busy
             }
@@ -227,14 +275,48 @@ impl Error {
             | Self::DigestMismatch { .. }
             | Self::UnexpectedPage { .. }
             | Self::Protocol { .. }
+            | Self::Journal { .. }
+            | Self::JournalSyntax { .. }
+            | Self::JournalVersion { .. }
+            | Self::Landing { .. }
             | Self::RefusedDestination { .. } => ErrorKind::Failed,
         }
+    }
+
+    /// The wait that Azure asked for when patience ended, before any cap.
+    pub fn asked_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { asked_wait, .. } => *asked_wait,
+            _ => None,
+        }
+    }
+
+    /// Whether fetching the report again may mend it: what was received is of no use, or the report is gone.
+    pub fn may_pass_when_fetched_again(&self) -> bool {
+        matches!(
+            self,
+            Self::LinkExpired { .. }
+                | Self::ReportGone { .. }
+                | Self::ReportChanged { .. }
+                | Self::BlobChanged { .. }
+                | Self::LengthMismatch { .. }
+                | Self::DigestMismatch { .. }
+                | Self::Landing { operation: "read", .. }
+        )
     }
 
     /// Returns the error with the report that it is about.
     pub(crate) fn about(mut self, request: &ReportRequest) -> Self {
         if let Some(place) = self.place_mut() {
             place.request = Some(request.clone());
+        }
+        self
+    }
+
+    /// Returns the error with the member of a chain that it is about.
+    pub(crate) fn of_credential(mut self, name: &str) -> Self {
+        if let Self::Authentication { message, .. } = &mut self {
+            *message = format!("{name}: {message}");
         }
         self
     }
@@ -251,7 +333,13 @@ impl Error {
     /// Where it happened, where that is known.
     pub fn place(&self) -> Option<&Place> {
         match self {
-            Self::Configuration { .. } | Self::ReportChanged { .. } => None,
+            Self::Configuration { .. }
+            | Self::CredentialUnavailable { .. }
+            | Self::ReportChanged { .. }
+            | Self::Journal { .. }
+            | Self::JournalSyntax { .. }
+            | Self::JournalVersion { .. }
+            | Self::Landing { .. } => None,
             Self::ReportGone { place, .. } => place.as_deref(),
             Self::Rejected { place, .. }
             | Self::Authentication { place, .. }
@@ -273,7 +361,13 @@ impl Error {
 
     fn place_mut(&mut self) -> Option<&mut Place> {
         match self {
-            Self::Configuration { .. } | Self::ReportChanged { .. } => None,
+            Self::Configuration { .. }
+            | Self::CredentialUnavailable { .. }
+            | Self::ReportChanged { .. }
+            | Self::Journal { .. }
+            | Self::JournalSyntax { .. }
+            | Self::JournalVersion { .. }
+            | Self::Landing { .. } => None,
             Self::ReportGone { place, .. } => place.as_deref_mut(),
             Self::Rejected { place, .. }
             | Self::Authentication { place, .. }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::cost_details::ReportRequest;
+use crate::error::Error;
 
 /// Hears what a client is doing. Called from many tasks; must not block.
 pub trait Monitor: Send + Sync {
@@ -11,7 +12,7 @@ pub trait Monitor: Send + Sync {
 }
 
 /// Something that happened on the way to a report.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// Azure took the request and works on it.
@@ -20,6 +21,22 @@ pub enum Event<'a> {
         request: &'a ReportRequest,
         /// Azure's name of the work.
         operation_id: &'a str,
+    },
+    /// A report that was asked for before is gone on with.
+    Resumed {
+        /// What was asked for.
+        request: &'a ReportRequest,
+        /// Azure's name of the work.
+        operation_id: &'a str,
+    },
+    /// A report that could not be had whole is fetched in parts.
+    Split {
+        /// What was asked for.
+        request: &'a ReportRequest,
+        /// How many parts.
+        parts: usize,
+        /// Why it could not be had whole.
+        why: &'a Error,
     },
     /// The report is not ready; the next poll follows after `wait`.
     Waiting {
@@ -55,6 +72,14 @@ pub enum Event<'a> {
         /// The status that was answered, if any.
         status: Option<u16>,
         /// Until it is sent again.
+        wait: Duration,
+    },
+    /// A request is held back, since an earlier answer asked for patience or said that few requests
+    /// remain. Told for waits of 1 s or more, once per request and block.
+    Paused {
+        /// The scope path, in lower case, whose requests are held; `None` if all of the client are.
+        entity: Option<&'a str>,
+        /// Until it is sent, at least.
         wait: Duration,
     },
 }

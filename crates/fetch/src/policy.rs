@@ -3,7 +3,8 @@
 //! ```text
 //! purpose     allowed destination                        carries
 //! Arm         the configured ARM origin, nothing else    bearer token
-//! Authority   the configured authority origin            client secret, in the body
+//! Authority   the configured authority origin            client secret or assertion, in the body
+//! Identity    the configured managed identity origin     the machine's own key, in a header
 //! Blob        below an allowed suffix (https, default    nothing: the link is signed
 //!             port), or a configured origin
 //! ```
@@ -21,6 +22,7 @@ use crate::endpoints::{Endpoints, StorageHost};
 pub(crate) enum Purpose {
     Arm,
     Authority,
+    Identity,
     Blob,
 }
 
@@ -112,10 +114,15 @@ pub(crate) fn approve_url(
         Purpose::Authority if !is_same_origin(&url, endpoints.authority()) => {
             Err(Refusal::ForeignOrigin)
         }
+        Purpose::Identity if !is_same_origin(&url, endpoints.identity()) => {
+            Err(Refusal::ForeignOrigin)
+        }
         Purpose::Blob if !endpoints.storage().iter().any(|host| allows(host, &url)) => {
             Err(Refusal::ForeignStorage)
         }
-        Purpose::Arm | Purpose::Authority | Purpose::Blob => Ok(ApprovedUrl { url, purpose }),
+        Purpose::Arm | Purpose::Authority | Purpose::Identity | Purpose::Blob => {
+            Ok(ApprovedUrl { url, purpose })
+        }
     }
 }
 
@@ -270,6 +277,27 @@ mod tests {
         ] {
             assert_eq!(refusal(Purpose::Blob, text), Some(expected), "{text:?}");
         }
+    }
+
+    #[test]
+    fn keys_of_machines_stay_beside_the_machine() {
+        let service = "http://169.254.169.254/metadata/identity/oauth2/token?resource=x";
+        assert_eq!(refusal(Purpose::Identity, service), None);
+        for text in [
+            "https://169.254.169.254/metadata",
+            "http://169.254.169.254:8080/metadata",
+            "http://169.254.169.254.evil.example/metadata",
+            "http://login.microsoftonline.com/x",
+            "https://management.azure.com/x",
+        ] {
+            assert_eq!(refusal(Purpose::Identity, text), Some(Refusal::ForeignOrigin), "{text}");
+        }
+        let app_service =
+            endpoints().with_identity_endpoint("http://127.0.0.1:41/msi/token/").unwrap();
+        let allowed = |text| approve(&app_service, Purpose::Identity, text).is_ok();
+        assert!(allowed("http://127.0.0.1:41/msi/token?api-version=1"));
+        assert!(!allowed("http://127.0.0.1:42/msi/token"));
+        assert!(!allowed(service));
     }
 
     #[test]

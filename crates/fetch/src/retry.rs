@@ -22,10 +22,13 @@ use tokio::time::Instant;
 
 use crate::config::RetryLimits;
 use crate::error::{Error, Place};
+use crate::governor::{Pressure, TooLong};
 use crate::monitor::{Event, Monitor};
 
 /// More than this is a mistake of the sender; keeps sums of waits far from overflow.
 const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+const LONGEST_JITTER: Duration = Duration::from_secs(5);
 
 /// What sending a request twice does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +43,15 @@ pub(crate) enum Replay {
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// An answer that says: not now.
-    Status { status: u16, asked_wait: Option<Duration>, request_id: Option<String> },
+    Status {
+        status: u16,
+        pressure: Pressure,
+        /// How long this request waits before it is sent again, where that is settled.
+        wait: Option<Duration>,
+        request_id: Option<String>,
+    },
+    /// The budget stays shut for longer than there is time: nothing was sent.
+    Held(TooLong),
     /// No connection, so nothing was sent.
     NotSent(reqwest::Error),
     /// The connection broke or stalled after sending.
@@ -59,9 +70,9 @@ impl Failure {
         }
     }
 
-    fn asked_wait(&self) -> Option<Duration> {
+    fn settled_wait(&self) -> Option<Duration> {
         match self {
-            Self::Status { asked_wait, .. } => *asked_wait,
+            Self::Status { wait, .. } => *wait,
             _ => None,
         }
     }
@@ -71,12 +82,12 @@ impl Failure {
         match self {
             Self::Status { status, .. } => !matches!(status, 429 | 503),
             Self::Lost(_) => true,
-            Self::NotSent(_) | Self::Insecure(_) | Self::Final(_) => false,
+            Self::Held(_) | Self::NotSent(_) | Self::Insecure(_) | Self::Final(_) => false,
         }
     }
 
     fn may_pass(&self) -> bool {
-        !matches!(self, Self::Insecure(_) | Self::Final(_))
+        !matches!(self, Self::Held(_) | Self::Insecure(_) | Self::Final(_))
     }
 }
 
@@ -141,8 +152,7 @@ where
             failure.may_pass() && allowed
         })
         .adjust(|failure, backoff| {
-            let asked = failure.asked_wait().map(|wait| clamped(limits, wait));
-            let wait = backoff.map(|backoff| asked.unwrap_or(backoff))?;
+            let wait = backoff.map(|backoff| failure.settled_wait().unwrap_or(backoff))?;
             (started.elapsed() + wait <= limits.total).then_some(wait)
         })
         .notify(|failure, wait| {
@@ -164,12 +174,16 @@ where
 
 fn give_up(failure: Failure, mut place: Box<Place>) -> Error {
     match failure {
-        Failure::Status { status, asked_wait, request_id } => {
+        Failure::Status { status, pressure, request_id, .. } => {
             place.request_id = request_id;
             match status {
-                429 | 503 => Error::Throttled { status, asked_wait, place },
+                429 | 503 => Error::Throttled { status, asked_wait: pressure.asked_wait(), place },
                 _ => Error::Unavailable { status: Some(status), place, source: None },
             }
+        }
+        Failure::Held(TooLong { status, asked_wait }) => {
+            place.attempts = place.attempts.saturating_sub(1);
+            Error::Throttled { status, asked_wait, place }
         }
         Failure::NotSent(source) | Failure::Lost(source) => {
             Error::Unavailable { status: None, place, source: Some(source) }
@@ -209,17 +223,20 @@ pub(crate) fn clamped(limits: &RetryLimits, asked: Duration) -> Duration {
     asked.min(limits.max_asked_wait).max(limits.min_asked_wait)
 }
 
+/// Returns what is waited where `asked` was asked for: within the configured bounds, and longer by
+/// `per_mille` of a tenth (5 s at most), so that those who were asked together do not come together.
+pub(crate) fn patient(limits: &RetryLimits, asked: Duration, per_mille: u32) -> Duration {
+    let wait = clamped(limits, asked);
+    let jitter = (wait / 10).min(LONGEST_JITTER);
+    wait.saturating_add(jitter * per_mille.min(1000) / 1000)
+}
+
 /// Returns the longest wait that any `…retry-after…` header asks for; `None` if none is readable.
 ///
 /// Several can be present at once, for several budgets, and all must be kept (`azure-apis.md`, 0.1).
 /// A date counts from the answer's own `Date`, since clocks differ.
 pub(crate) fn asked_wait(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let now = date(headers).unwrap_or(now);
-    headers
-        .iter()
-        .filter(|(name, _)| name.as_str().contains("retry-after"))
-        .filter_map(|(_, value)| parse_wait(value.to_str().ok()?.trim(), now))
-        .max()
+    Pressure::read(headers, now).asked_wait()
 }
 
 /// The `Date` of an answer.
@@ -227,7 +244,8 @@ pub(crate) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     parse_http_date(headers.get(DATE)?.to_str().ok()?)
 }
 
-fn parse_wait(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+/// Reads seconds or a date.
+pub(crate) fn parse_wait(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         let seconds = text.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(LONGEST_ASKED_WAIT));
@@ -241,22 +259,23 @@ fn parse_http_date(text: &str) -> Option<DateTime<Utc>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) fn headers_of(lines: &[(&str, &str)]) -> HeaderMap {
     use reqwest::header::{HeaderName, HeaderValue};
 
-    use super::*;
-
-    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in lines {
-            map.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
-        }
-        map
+    let mut map = HeaderMap::new();
+    for (name, value) in lines {
+        map.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
     }
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     fn seconds(lines: &[(&str, &str)]) -> Option<u64> {
         let now = "2025-01-01T00:00:00Z".parse().unwrap();
-        asked_wait(&headers(lines), now).map(|wait| wait.as_secs())
+        asked_wait(&headers_of(lines), now).map(|wait| wait.as_secs())
     }
 
     #[test]
@@ -301,7 +320,8 @@ mod tests {
     #[test]
     fn asked_waits_are_kept_within_bounds() {
         let limits = RetryLimits::default();
-        for (asked, expected) in [(0, 1), (1, 1), (60, 60), (600, 600), (601, 600), (u64::MAX, 600)]
+        for (asked, expected) in
+            [(0, 1), (1, 1), (60, 60), (3600, 3600), (3601, 3600), (u64::MAX, 3600)]
         {
             assert_eq!(clamped(&limits, Duration::from_secs(asked)).as_secs(), expected);
         }

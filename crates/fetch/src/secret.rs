@@ -66,6 +66,11 @@ impl SasUrl {
         &self.0
     }
 
+    /// Its path: what names the blob.
+    pub(crate) fn path(&self) -> &str {
+        self.0.path()
+    }
+
     /// The object that the link names, whatever its signature.
     pub(crate) fn object(&self) -> &str {
         let whole = self.0.as_str();

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,8 +13,9 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-use crate::config::Config;
+use crate::config::{Config, RetryLimits};
 use crate::error::Error;
+use crate::governor::Pressure;
 use crate::policy::{ApprovedUrl, Refusal};
 use crate::retry::{self, Failure, Job};
 use crate::secret::Secret;
@@ -22,6 +24,9 @@ use crate::text;
 /// Largest JSON answer that is read. A manifest of ten thousand blobs is about 4 MB.
 const MAX_JSON_BYTES: usize = 8 * 1024 * 1024;
 
+/// How long a managed identity may take to accept a connection.
+const IDENTITY_CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+
 const CLIENT_REQUEST_ID: &str = "x-ms-client-request-id";
 const REQUEST_ID: &str = "x-ms-request-id";
 
@@ -29,7 +34,6 @@ const REQUEST_ID: &str = "x-ms-request-id";
 pub(crate) enum Body<'a> {
     None,
     Json(&'a str),
-    Form(&'a [(&'a str, &'a str)]),
 }
 
 /// A request with a short answer.
@@ -49,21 +53,40 @@ pub(crate) struct Reply {
     pub(crate) body: Bytes,
 }
 
+/// A place among the requests in flight.
+pub(crate) struct Slot(#[expect(dead_code, reason = "held, never looked at")] OwnedSemaphorePermit);
+
 /// The shared HTTP client, its limits and its idea of Azure's clock.
 pub(crate) struct Transport {
     http: reqwest::Client,
     client_type: HeaderValue,
     requests: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
-    request_timeout: std::time::Duration,
-    server_clock: ServerClock,
+    request_timeout: Duration,
+    retry: RetryLimits,
+    server_clock: Arc<ServerClock>,
 }
 
 impl Transport {
     pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+        Self::build(config, config.endpoints.is_local())
+    }
+
+    /// Returns the way to managed identities, which are on this machine or beside it: no proxy stands
+    /// between, and who does not answer at once is not there.
+    pub(crate) fn for_identity(config: &Config) -> Result<Self, Error> {
+        let mut config = config.clone();
+        config.timeouts.connect = IDENTITY_CONNECT_TIMEOUT;
+        Self::build(&config, true)
+    }
+
+    fn build(config: &Config, is_local: bool) -> Result<Self, Error> {
         let problem = |problem: &str| Error::Configuration { problem: problem.to_owned() };
+        let is_name = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
         let client_type = HeaderValue::from_str(&config.client_type)
-            .map_err(|_| problem("the client type must be visible ASCII characters"))?;
+            .ok()
+            .filter(|_| is_name(&config.client_type))
+            .ok_or_else(|| problem("the client type must be visible ASCII characters"))?;
         // A redirect would carry the signed link on in `Referer`; transparent decompression hides
         // the length and drops all but the first gzip member (`reliability.md`, 0).
         let mut builder = reqwest::Client::builder()
@@ -76,7 +99,7 @@ impl Transport {
             .user_agent(concat!("costlake/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(config.timeouts.connect)
             .read_timeout(config.timeouts.read);
-        if config.endpoints.is_local() {
+        if is_local {
             builder = builder.no_proxy();
         }
         let http = builder
@@ -88,7 +111,8 @@ impl Transport {
             requests: Arc::new(Semaphore::new(config.concurrent_requests.get())),
             downloads: Arc::new(Semaphore::new(config.concurrent_downloads.get())),
             request_timeout: config.timeouts.request,
-            server_clock: ServerClock::default(),
+            retry: config.retry,
+            server_clock: Arc::default(),
         })
     }
 
@@ -97,25 +121,50 @@ impl Transport {
         self.server_clock.now()
     }
 
-    /// Sends once and reads the whole answer, whatever its status unless that is transient.
-    pub(crate) async fn exchange(&self, call: &Call<'_>) -> Result<Reply, Failure> {
-        let _permit = permit(&self.requests).await.map_err(Failure::Final)?;
+    /// Azure's clock, as far as it is known.
+    pub(crate) fn server_clock(&self) -> Arc<ServerClock> {
+        Arc::clone(&self.server_clock)
+    }
+
+    /// Waits until a request may be in flight; it is until the slot is dropped.
+    pub(crate) async fn slot(&self) -> Result<Slot, Failure> {
+        permit(&self.requests).await.map(Slot).map_err(Failure::Final)
+    }
+
+    /// Sends once, in a slot, and reads the whole answer, whatever its status unless that is transient.
+    pub(crate) async fn exchange(&self, _slot: Slot, call: &Call<'_>) -> Result<Reply, Failure> {
         let mut request = self
             .request(call.method.clone(), call.url)
             .timeout(self.request_timeout)
             .header("ClientType", self.client_type.clone());
         if let Some(token) = call.bearer.filter(|_| call.url.accepts_bearer()) {
-            request = request.header(AUTHORIZATION, bearer(token)?);
+            request = request.header(AUTHORIZATION, bearer(token, call.job)?);
         }
         request = match call.body {
             Body::None => request,
             Body::Json(text) => request
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(text.to_owned()),
-            Body::Form(fields) => request.form(fields),
         };
         let response = self.send(request, call.job).await?;
         read_reply(response, call.job).await
+    }
+
+    /// Sends once what a credential has put together, and reads the whole answer, whatever its status
+    /// unless that is transient.
+    pub(crate) async fn relay(
+        &self,
+        method: Method,
+        url: &ApprovedUrl,
+        headers: HeaderMap,
+        body: Bytes,
+        job: &Job<'_>,
+    ) -> Result<Reply, Failure> {
+        let _slot = self.slot().await?;
+        let request = self.request(method, url).timeout(self.request_timeout).headers(headers);
+        let request = if body.is_empty() { request } else { request.body(body) };
+        let response = self.send(request, job).await?;
+        read_reply(response, job).await
     }
 
     /// Waits until a download may begin; it may go on until the permit is dropped.
@@ -132,6 +181,10 @@ impl Transport {
     ) -> Result<Response, Failure> {
         let request = self.request(Method::GET, url).headers(headers);
         self.send(request, job).await
+    }
+
+    fn patient(&self, asked: Duration) -> Duration {
+        retry::patient(&self.retry, asked, fastrand::u32(0..=1000))
     }
 
     fn request(&self, method: Method, url: &ApprovedUrl) -> RequestBuilder {
@@ -154,9 +207,11 @@ impl Transport {
             return Err(Failure::Final(refused_redirect(&response, job)));
         }
         if retry::is_transient(status.as_u16()) {
+            let pressure = Pressure::read(headers, Utc::now());
             return Err(Failure::Status {
                 status: status.as_u16(),
-                asked_wait: retry::asked_wait(headers, Utc::now()),
+                wait: pressure.asked_wait().map(|asked| self.patient(asked)),
+                pressure,
                 request_id,
             });
         }
@@ -218,7 +273,7 @@ async fn read_reply(mut response: Response, job: &Job<'_>) -> Result<Reply, Fail
     while let Some(chunk) = response.chunk().await.map_err(body_failure)? {
         if body.len() + chunk.len() > MAX_JSON_BYTES {
             let violation = format!("the body is larger than {MAX_JSON_BYTES} bytes");
-            let place = Box::new(job.place(1, std::time::Duration::ZERO));
+            let place = Box::new(job.place(1, Duration::ZERO));
             return Err(Failure::Final(Error::Protocol { violation, place }));
         }
         body.extend_from_slice(&chunk);
@@ -239,7 +294,7 @@ fn refused_redirect(response: &Response, job: &Job<'_>) -> Error {
     let destination = location
         .and_then(|value| Url::parse(value.to_str().ok()?).ok())
         .map_or_else(|| "an unreadable address".to_owned(), |url| text::origin(&url));
-    let mut place = job.place(1, std::time::Duration::ZERO);
+    let mut place = job.place(1, Duration::ZERO);
     place.request_id = request_id(response.headers());
     Error::RefusedDestination {
         what: redirect_name(response.status()),
@@ -265,10 +320,12 @@ async fn permit(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Erro
     permit.map_err(|_| Error::Configuration { problem: "the client was shut down".to_owned() })
 }
 
-fn bearer(token: &Secret) -> Result<HeaderValue, Failure> {
+fn bearer(token: &Secret, job: &Job<'_>) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::from_str(&format!("Bearer {}", token.reveal())).map_err(|_| {
-        Failure::Final(Error::Configuration {
-            problem: "the token holds characters that no header can".to_owned(),
+        Failure::Final(Error::Authentication {
+            code: String::new(),
+            message: "the token holds characters that no header can".to_owned(),
+            place: Box::new(job.place(1, std::time::Duration::ZERO)),
         })
     })?;
     value.set_sensitive(true);
@@ -284,19 +341,19 @@ fn random_guid() -> HeaderValue {
 
 /// How far Azure's clock is ahead of ours, from the `Date` of the last answer.
 #[derive(Default)]
-struct ServerClock {
+pub(crate) struct ServerClock {
     ahead_seconds: AtomicI64,
 }
 
 impl ServerClock {
-    fn hear(&self, headers: &HeaderMap) {
+    pub(crate) fn hear(&self, headers: &HeaderMap) {
         if let Some(date) = retry::date(headers) {
             let ahead = date.signed_duration_since(Utc::now());
             self.ahead_seconds.store(ahead.num_seconds(), Ordering::Relaxed);
         }
     }
 
-    fn now(&self) -> DateTime<Utc> {
+    pub(crate) fn now(&self) -> DateTime<Utc> {
         let ahead = TimeDelta::try_seconds(self.ahead_seconds.load(Ordering::Relaxed));
         let now = Utc::now();
         now.checked_add_signed(ahead.unwrap_or_default()).unwrap_or(now)

@@ -240,8 +240,13 @@ fn parse_time(text: &str) -> Option<DateTime<Utc>> {
 mod tests {
     use std::path::PathBuf;
 
+    use costlake_model::{Metric, Scope, TimePeriod};
+    use serde_json::Value;
+
     use super::*;
 
+    /// The operation of all of Azure's examples.
+    const EXAMPLE_OPERATION: &str = "00000000-0000-0000-0000-000000000000";
     const LINK: &str = "https://a.blob.core.windows.net/c/b?sig=canary";
 
     fn completed(manifest: &str) -> String {
@@ -356,35 +361,53 @@ mod tests {
         }
     }
 
-    #[test]
-    fn official_examples_are_read() {
+    /// One of Azure's examples: a request, as `parameters`, and answers to it.
+    struct Example {
+        file: String,
+        json: Value,
+    }
+
+    impl Example {
+        fn text(&self, pointer: &str) -> &str {
+            self.json.pointer(pointer).unwrap().as_str().unwrap()
+        }
+    }
+
+    /// Azure's examples of creating and of polling a report; `None` if they are not there.
+    fn official_examples() -> Option<Vec<Example>> {
         let root = std::env::var("COSTLAKE_REFERENCE").map_or_else(
             |_| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/reference")),
             PathBuf::from,
         );
-        let mut read = 0;
+        let mut examples = Vec::new();
         for version in ["2024-08-01", "2025-03-01"] {
             let folder = root.join("azure-specs/cost-management").join(version).join("examples");
             let Ok(entries) = std::fs::read_dir(&folder) else {
                 println!("skipped: no examples at {}", folder.display());
-                return;
+                return None;
             };
             for path in entries.map(|entry| entry.unwrap().path()) {
-                if !path.file_name().unwrap().to_string_lossy().contains("CostDetails") {
-                    continue;
+                let file = path.file_name().unwrap().to_string_lossy().into_owned();
+                if file.contains("CostDetails") {
+                    let json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+                    examples.push(Example { file, json });
                 }
-                let example: serde_json::Value =
-                    serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-                let body = example.pointer("/responses/200/body").unwrap().to_string();
-                check_example(&parse_operation(body.as_bytes()).unwrap());
-                read += 1;
             }
         }
-        assert_eq!(read, 6);
+        assert_eq!(examples.len(), 6);
+        Some(examples)
+    }
+
+    #[test]
+    fn official_examples_are_read() {
+        for example in official_examples().into_iter().flatten() {
+            let body = example.json.pointer("/responses/200/body").unwrap().to_string();
+            check_example(&parse_operation(body.as_bytes()).unwrap());
+        }
     }
 
     fn check_example(answer: &OperationAnswer) {
-        assert_eq!(answer.operation_id.as_deref(), Some("00000000-0000-0000-0000-000000000000"));
+        assert_eq!(answer.operation_id.as_deref(), Some(EXAMPLE_OPERATION));
         let Outcome::Completed(completed) = &answer.outcome else {
             panic!("not completed: {answer:?}");
         };
@@ -397,5 +420,80 @@ mod tests {
         assert!(
             blob.link.reveal().starts_with("https://ccmreportstorageeastus.blob.core.windows.net/")
         );
+    }
+
+    #[test]
+    fn official_examples_point_to_the_operation_that_they_answer_for() {
+        for example in official_examples().into_iter().flatten() {
+            let location = example.text("/responses/202/headers/Location");
+            let path = location.split('?').next().unwrap();
+            let id = path.rsplit('/').next().unwrap();
+            assert_eq!(checked_operation_id(id).unwrap(), EXAMPLE_OPERATION, "{}", example.file);
+        }
+    }
+
+    #[test]
+    fn official_requests_are_written() {
+        let mut seen = Vec::new();
+        for example in official_examples().into_iter().flatten() {
+            for pointer in [
+                "/parameters/parameters",
+                "/responses/200/body/manifest/requestContext/requestBody",
+            ] {
+                let Some(official) = example.json.pointer(pointer) else { continue };
+                let Some(request) = our_request(official) else {
+                    assert!(official.get("invoiceId").is_some(), "{}: {official}", example.file);
+                    seen.push("invoiceId");
+                    continue;
+                };
+                let ours: Value = serde_json::from_str(&request_body(&request)).unwrap();
+                assert_eq!(&ours, official, "{}", example.file);
+                seen.push(match request.period {
+                    ReportPeriod::Billing(_) => "billingPeriod",
+                    ReportPeriod::Time(_) => "timePeriod",
+                    ReportPeriod::Open => "open",
+                });
+            }
+        }
+        if !seen.is_empty() {
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen, ["billingPeriod", "invoiceId", "timePeriod"]);
+        }
+    }
+
+    /// The same request in our words; `None` for an invoice of a Customer Agreement, which costlake does not ask for.
+    fn our_request(official: &Value) -> Option<ReportRequest> {
+        let text = |pointer: &str| official.pointer(pointer).and_then(Value::as_str);
+        let metric = [Metric::Actual, Metric::Amortized]
+            .into_iter()
+            .find(|metric| text("/metric") == Some(metric.azure_name()))
+            .unwrap();
+        let period = if let Some(month) = text("/billingPeriod") {
+            ReportPeriod::Billing(month.parse().unwrap())
+        } else if let Some(start) = text("/timePeriod/start") {
+            let end = text("/timePeriod/end").unwrap().parse().unwrap();
+            ReportPeriod::Time(TimePeriod::new(start.parse().unwrap(), end).unwrap())
+        } else {
+            return None;
+        };
+        // The scope is not part of the body.
+        Some(ReportRequest { scope: Scope::billing_account("1").unwrap(), metric, period })
+    }
+
+    #[test]
+    fn official_scopes_are_those_of_our_paths() {
+        let mut read = 0;
+        for example in official_examples().into_iter().flatten() {
+            let official = example.text("/parameters/scope");
+            // Both belong to a Customer Agreement, not to an Enterprise Agreement.
+            let is_foreign = ["billingProfiles", "customers"].iter().any(|k| official.contains(k));
+            match official.parse::<Scope>() {
+                Ok(scope) => assert_eq!(scope.path(), format!("/{official}")),
+                Err(error) => assert!(is_foreign, "{}: {error}", example.file),
+            }
+            read += usize::from(!is_foreign);
+        }
+        assert!(read == 4 || official_examples().is_none());
     }
 }

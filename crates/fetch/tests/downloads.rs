@@ -166,7 +166,7 @@ async fn a_blob_that_stalls_or_stops_is_given_up_at_the_limit() {
     assert_eq!(error.kind(), ErrorKind::Busy);
     match error {
         Error::Unavailable { place, .. } => {
-            assert_eq!((place.attempts, place.blob), (5, Some(0)));
+            assert_eq!((place.attempts, place.blob), (4, Some(0)));
         }
         other => panic!("{other}"),
     }

@@ -3,8 +3,11 @@
 // A scripted server and a client for it.
 #[cfg(test)]
 mod server;
+// What is logged, to look for secrets.
+#[cfg(test)]
+mod logs;
 
-// Tokens, refused tokens, missing rights.
+// Tokens of every kind of credential, refused tokens, missing rights.
 #[cfg(test)]
 mod access;
 // Blobs: cut, changed, lying about their length, expired.

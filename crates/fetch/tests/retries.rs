@@ -1,7 +1,8 @@
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use costlake_fetch::{Error, ErrorKind};
+use costlake_fetch::{BudgetState, Error, ErrorKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -61,6 +62,43 @@ async fn a_wait_beyond_the_total_is_not_begun() {
     assert!(matches!(error, Error::Throttled { .. }), "{error}");
     assert!(started.elapsed() < Duration::from_secs(10));
     assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn clones_share_a_block_and_a_later_client_takes_it_up() {
+    let server = Server::start(|_| answer(429, &[("retry-after", "60")], Body::empty())).await;
+    let mut config = server.config();
+    config.retry.max_asked_wait = Duration::from_secs(600);
+    let told: Arc<Mutex<Vec<BudgetState>>> = Arc::default();
+    let hears = Arc::clone(&told);
+    let first = client(config.clone())
+        .with_budgets(Vec::new(), Arc::new(move |states| *hears.lock().unwrap() = states));
+    create(&first).await.unwrap_err();
+    let states = told.lock().unwrap().clone();
+    assert_eq!((states.len(), states[0].asked_seconds), (1, 60));
+    let later = client(config).with_budgets(states, Arc::new(|_| ()));
+    for held in [first.clone(), later] {
+        match create(&held).await.unwrap_err() {
+            Error::Throttled { asked_wait, place, .. } => {
+                assert_eq!((asked_wait, place.attempts), (Some(Duration::from_secs(60)), 0));
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(server.seen().len(), 1, "nothing is sent while Azure asks for patience");
+}
+
+#[tokio::test]
+async fn a_retry_header_of_a_poll_that_is_no_refusal_blocks_nothing() {
+    let server = Server::start(|seen| match seen {
+        _ if seen.is_submit() => accepted(seen),
+        _ if seen.nth == 0 => answer(202, &[("retry-after", "600")], Body::empty()),
+        _ => json(200, &completed(&seen.base, &[("a", 3)])),
+    })
+    .await;
+    let client = server.client();
+    assert!(create(&client).await.unwrap().is_some());
+    assert_eq!(client.budgets(), []);
 }
 
 #[tokio::test]

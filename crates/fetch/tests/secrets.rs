@@ -1,12 +1,15 @@
 use std::error::Error as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::response::Response;
-use costlake_fetch::{Client, Error, NoMonitor, Secret};
+use costlake_fetch::{Certificate, Client, Credentials, Error, NoMonitor, Secret};
 
+use crate::logs::Log;
 use crate::server::{
-    CLIENT_SECRET, SIGNATURE, Seen, Server, TOKEN, accepted, answer, client, completed, create,
-    json, principal, quick_config, read, status, token,
+    CLIENT_SECRET, SIGNATURE, Seen, Server, TOKEN, accepted, answer, certificate, client,
+    completed, create, identity_token, json, principal, quick_config, read, status, token,
+    workload,
 };
 
 type Answer = Box<dyn Fn(&Seen) -> Response + Send + Sync>;
@@ -109,6 +112,75 @@ async fn no_error_of_the_authority_prints_the_secret() {
         .await;
         let client = Client::new(server.config(), principal(), Arc::new(NoMonitor)).unwrap();
         check(&printed(&create(&client).await.unwrap_err()));
+    }
+}
+
+/// Credentials of every kind that asks over HTTP, with the server's way of answering them.
+fn all_kinds(token_file: &Path) -> Vec<Credentials> {
+    vec![principal(), certificate(), workload(token_file), Credentials::ManagedIdentity(None)]
+}
+
+#[tokio::test]
+async fn no_kind_of_credential_shows_its_secret_in_errors_or_logs() {
+    let log = Log::default();
+    let _guards = log.listen();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "canary-federated-token+/=").unwrap();
+    let answers: Vec<Answer> = vec![
+        Box::new(|seen| json(400, &echoed(seen))),
+        Box::new(|seen| json(401, &echoed(seen))),
+        Box::new(|_| status(500)),
+        Box::new(|_| answer(200, &[], format!("<title>x</title>{TOKEN}"))),
+        Box::new(|_| json(200, &format!(r#"{{"access_token":"{TOKEN}","expires_in":"{TOKEN}"}}"#))),
+        Box::new(|_| json(200, &format!(r#""{TOKEN}""#))),
+        Box::new(|_| answer(302, &[("location", "/?canary-token")], TOKEN)),
+        Box::new(|seen| match seen {
+            _ if seen.is_token() => token(TOKEN),
+            _ if seen.is_identity() => identity_token(TOKEN),
+            _ => json(401, &format!(r#"{{"error":{{"code":"{TOKEN}"}}}}"#)),
+        }),
+    ];
+    for answer in answers {
+        let server = Server::start(answer).await;
+        for credentials in all_kinds(file.path()) {
+            check(&format!("{credentials:?} {credentials:#?}"));
+            let mut config = server.config();
+            config.endpoints = config.endpoints.with_identity_endpoint(&server.base()).unwrap();
+            let client = Client::new(config, credentials, Arc::new(NoMonitor)).unwrap();
+            check(&printed(&create(&client).await.unwrap_err()));
+        }
+        // What was sent as an assertion is in no log either.
+        for seen in server.seen().iter().filter(|seen| seen.body.contains("client_assertion=")) {
+            let assertion = seen.body.split('&').find_map(|f| f.strip_prefix("client_assertion="));
+            assert!(!log.text().contains(assertion.unwrap()), "{}", log.text());
+        }
+    }
+    let text = log.text();
+    check(&text);
+    assert!(text.contains("DEBUG typespec_client_core"), "the identity library logs: {text}");
+    assert!(text.contains("DEBUG costlake_fetch"), "{text}");
+}
+
+/// An error that repeats all that came.
+fn echoed(seen: &Seen) -> String {
+    let sent = seen.body.replace('"', "'");
+    let error = serde_json::json!({
+        "error": sent,
+        "error_description": format!("AADSTS1: {sent}"),
+    });
+    error.to_string()
+}
+
+#[test]
+fn certificates_that_cannot_be_read_are_not_quoted() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for content in [
+        "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----",
+        "canary",
+        "-----BEGIN CERTIFICATE-----\ncanary+canary+canary\n",
+    ] {
+        std::fs::write(file.path(), content).unwrap();
+        check(&printed(&Certificate::read(file.path()).unwrap_err()));
     }
 }
 

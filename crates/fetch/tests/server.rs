@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use costlake_fetch::{
-    BlobInfo, Client, Config, Credentials, Endpoints, Error, Event, Monitor, ReportManifest,
-    ReportPeriod, ReportRequest, Secret,
+    BlobInfo, Certificate, Client, Config, Credentials, Endpoints, Error, Event, Monitor,
+    ReportManifest, ReportPeriod, ReportRequest, Secret,
 };
 use costlake_model::{Metric, Scope};
 use tokio::net::TcpListener;
@@ -47,6 +48,10 @@ impl Seen {
 
     pub(crate) fn is_token(&self) -> bool {
         self.path.ends_with("/oauth2/v2.0/token")
+    }
+
+    pub(crate) fn is_identity(&self) -> bool {
+        self.path == "/metadata/identity/oauth2/token"
     }
 
     pub(crate) fn is_blob(&self) -> bool {
@@ -139,6 +144,24 @@ pub(crate) fn principal() -> Credentials {
         tenant: "contoso.example".to_owned(),
         client_id: "app".to_owned(),
         client_secret: Secret::new(CLIENT_SECRET),
+    }
+}
+
+pub(crate) fn certificate() -> Credentials {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificate.pem");
+    Credentials::ClientCertificate {
+        tenant: "contoso.example".to_owned(),
+        client_id: "app".to_owned(),
+        certificate: Certificate::read(&file).unwrap(),
+        send_chain: true,
+    }
+}
+
+pub(crate) fn workload(token_file: &Path) -> Credentials {
+    Credentials::WorkloadIdentity {
+        tenant: "contoso.example".to_owned(),
+        client_id: "app".to_owned(),
+        token_file: token_file.to_owned(),
     }
 }
 
@@ -247,4 +270,15 @@ pub(crate) fn operation_url(base: &str) -> String {
 
 pub(crate) fn token(value: &str) -> Response {
     json(200, &format!(r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"{value}"}}"#))
+}
+
+/// A token as managed identities give it: all members are texts.
+pub(crate) fn identity_token(value: &str) -> Response {
+    json(
+        200,
+        &format!(
+            r#"{{"access_token":"{value}","refresh_token":"","expires_in":"3599","expires_on":"32503680000",
+            "not_before":"0","resource":"x","token_type":"Bearer"}}"#
+        ),
+    )
 }

@@ -146,7 +146,7 @@ impl Lake {
     }
 
     /// The bytes of a small object, or `None` if there is none.
-    async fn get(&self, path: &Path) -> Result<Option<bytes::Bytes>, Error> {
+    pub(crate) async fn get(&self, path: &Path) -> Result<Option<bytes::Bytes>, Error> {
         let result = match self.store.get(path).await {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             result => result.map_err(Error::store("read", path))?,

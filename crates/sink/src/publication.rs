@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
-use costlake_model::Partition;
+use costlake_model::{BillingPeriod, Partition, ScopeSlug};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
@@ -192,6 +192,21 @@ impl Publication {
         tracing::debug!(%partition, rows = manifest.object.rows, "published");
         self.record(committed(&manifest, OutcomeKind::Published, previous));
         Ok(Outcome::Published { previous })
+    }
+
+    /// Takes what the lake holds of a month into this run's account as it is: an earlier run put it in
+    /// place, and may have died before its commit record.
+    ///
+    /// # Errors
+    /// [`Error::Store`], or a manifest that cannot be understood.
+    pub async fn confirm(&self, period: BillingPeriod, scope: &ScopeSlug) -> Result<(), Error> {
+        let partitions = self.lake.partitions().await?.into_iter();
+        for partition in partitions.filter(|p| p.period == period && p.scope == *scope) {
+            if let Some(manifest) = self.lake.manifest(&partition).await? {
+                self.record(committed(&manifest, OutcomeKind::Unchanged, None));
+            }
+        }
+        Ok(())
     }
 
     /// Does both: [`Publication::ready`] and [`Publication::put`].
