@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use costlake_sim::server::DEFAULT_MONTHS_BACK;
 use costlake_transform::reconcile::Policy;
 
 use crate::contract::Contract;
@@ -84,6 +85,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show what `run` would do; change nothing.
     Plan(RunArgs),
+    /// Try sign-in, rights and destination, and say how to mend what fails; make no report.
+    Doctor(DoctorArgs),
     /// Convert cost files that are already there; needs no Azure.
     Convert(ConvertArgs),
     /// Compute rollups of months that are in the lake, and publish them.
@@ -119,8 +122,24 @@ pub(crate) struct RunArgs {
     /// actual, amortized or both. Replaces those of the file.
     #[arg(long = "metric", value_name = "METRIC", env = "COSTLAKE_METRIC")]
     pub metric: Option<String>,
+    /// Pulls every month, also those that have settled, and goes on with no report of an earlier run.
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     pub work: WorkArgs,
+}
+
+/// What to try.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// The pipeline file.
+    #[arg(short, long, env = "COSTLAKE_CONFIG")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub scopes: ScopeArgs,
+    /// The lake: a folder or a file:// URL.
+    #[arg(long, value_name = "URL", env = "COSTLAKE_LAKE")]
+    pub lake: Option<String>,
 }
 
 /// Scopes; given ones replace those of the pipeline file.
@@ -291,6 +310,36 @@ pub(crate) struct SimulateArgs {
     /// Renders all months before answering and keeps them in memory, to measure what downloads them.
     #[arg(long)]
     pub prerender: bool,
+    /// What goes wrong, and when: a JSON list, see docs/simulator.md.
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
+    /// Requests and polls allowed per scope and window; without limit by default.
+    #[arg(long, value_name = "N")]
+    pub entity_quota: Option<u32>,
+    /// Requests and polls allowed over all scopes per window; without limit by default.
+    #[arg(long, value_name = "N")]
+    pub tenant_quota: Option<u32>,
+    /// Length of a window.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub quota_seconds: u64,
+    /// Reports with more rows fail, as those that take Azure too long.
+    #[arg(long, value_name = "N")]
+    pub most_rows: Option<u64>,
+    /// How many months before the open one a report may start.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MONTHS_BACK)]
+    pub months_back: u32,
+    /// The certificate, in PEM, with whose key a client may sign in.
+    #[arg(long, value_name = "FILE")]
+    pub client_certificate: Option<PathBuf>,
+    /// Seconds until tokens expire.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3599)]
+    pub token_lifetime: u64,
+    /// Forbids everything but signing in, as for a client without a role.
+    #[arg(long)]
+    pub no_role: bool,
+    /// How far the clock of the server is ahead; negative if it is behind.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_negative_numbers = true)]
+    pub clock_skew: i64,
     #[command(flatten)]
     pub enrollment: EnrollmentArgs,
 }

@@ -4,23 +4,27 @@
 //! optional without meaning.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use costlake_fetch::{Config as FetchConfig, Credentials, Endpoints, Secret, StorageHost};
+use costlake_fetch::{Config as FetchConfig, Credentials, Secret};
 use costlake_model::departments::{Departments, DepartmentsFile};
 use costlake_model::rollup::{Definition, SHIPPED};
 use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug};
 use costlake_sink::{Lake, Publication};
-use costlake_transform::reconcile::{ParsePolicyError, Policy};
+use costlake_transform::reconcile::{ParsePolicyError, Policy as UnusedPolicy};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use crate::args::{RunArgs, ScopeArgs};
+use crate::azure::AzureFile;
 use crate::error::Error;
 use crate::lifecycle::PuttingInPlace;
+use crate::output::hex;
+use crate::planner::Policy;
 use crate::reconcile::{self, Definitions, Reconciler};
 use crate::rollups::Months;
 
@@ -38,6 +42,30 @@ pub(crate) struct Plan {
     pub definitions: Vec<Arc<Definition>>,
     /// How months are reconciled at the end, if they are.
     pub reconciliation: Option<Reconciliation>,
+    /// Which months are left alone, and which reports are split.
+    pub policy: Policy,
+    /// How old a report may be to be gone on with.
+    pub reuse: TimeDelta,
+    /// Reports that are on their way at the same time.
+    pub concurrent_reports: usize,
+    /// Where blobs lie until their month is published, if not in the lake.
+    pub landing: Option<PathBuf>,
+}
+
+impl Plan {
+    /// The id of what is asked for: runs that ask for the same go on with each other's work.
+    pub(crate) fn job(&self) -> String {
+        let mut text = String::new();
+        let scopes = self.scopes.iter().map(Scope::path);
+        let periods = self.periods.iter().map(ToString::to_string);
+        let metrics = self.metrics.iter().map(|metric| metric.name().to_owned());
+        let definitions = self.definitions.iter().map(|definition| definition.name.clone());
+        for part in scopes.chain(periods).chain(metrics).chain(definitions) {
+            text.push_str(&part);
+            text.push('\n');
+        }
+        hex(&Sha256::digest(text.as_bytes())[..8])
+    }
 }
 
 /// How months are reconciled.
@@ -45,7 +73,7 @@ pub(crate) struct Reconciliation {
     /// The rollups that it stands on.
     pub definitions: Definitions,
     /// What becomes of unused shares.
-    pub policy: Option<Policy>,
+    pub policy: Option<UnusedPolicy>,
 }
 
 impl Reconciliation {
@@ -75,6 +103,8 @@ pub(crate) struct PipelineFile {
     #[serde(default, rename = "scope")]
     scopes: Vec<ScopeFile>,
     pull: Option<PullFile>,
+    #[serde(default)]
+    landing: LandingFile,
     lake: Option<LakeFile>,
     #[serde(default, rename = "rollup")]
     rollups: Vec<RollupFile>,
@@ -83,29 +113,6 @@ pub(crate) struct PipelineFile {
     reconcile: ReconcileFile,
     #[serde(skip)]
     directory: PathBuf,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AzureFile {
-    arm_endpoint: Option<Value>,
-    storage_endpoints: Option<Vec<Value>>,
-    token_scope: Option<Value>,
-    auth: AuthFile,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-enum AuthFile {
-    ClientSecret {
-        authority: Option<Value>,
-        tenant_id: Value,
-        client_id: Value,
-        client_secret: SecretReference,
-    },
-    BearerToken {
-        token: SecretReference,
-    },
 }
 
 #[derive(Deserialize)]
@@ -124,10 +131,22 @@ struct PullFile {
     metrics: Option<Vec<String>>,
     periods: Option<Vec<String>>,
     client_type: Option<String>,
-    concurrent_requests: Option<NonZeroUsize>,
+    concurrent_requests: Option<NonZeroU16>,
+    concurrent_downloads: Option<NonZeroU16>,
+    concurrent_reports: Option<NonZeroU16>,
+    reuse_hours: Option<u32>,
+    settle_pulls: Option<NonZeroU32>,
+    settle_days: Option<u32>,
+    split_above_rows: Option<NonZeroU64>,
+    split_above_bytes: Option<String>,
     retry_attempts: Option<NonZeroU32>,
-    retry_seconds: Option<u64>,
-    report_seconds: Option<u64>,
+    retry_seconds: Option<u32>,
+    stall_seconds: Option<NonZeroU32>,
+    blob_seconds: Option<NonZeroU32>,
+    // Up to a minute: more would be no patience but standing still.
+    first_backoff_ms: Option<u16>,
+    least_wait_ms: Option<u16>,
+    report_seconds: Option<NonZeroU32>,
 }
 
 impl PullFile {
@@ -136,18 +155,41 @@ impl PullFile {
             config.client_type.clone_from(client_type);
         }
         if let Some(requests) = self.concurrent_requests {
-            config.concurrent_requests = requests;
+            config.concurrent_requests = requests.into();
+        }
+        if let Some(downloads) = self.concurrent_downloads {
+            config.concurrent_downloads = downloads.into();
         }
         if let Some(attempts) = self.retry_attempts {
             config.retry.attempts = attempts.get();
         }
         if let Some(seconds) = self.retry_seconds {
-            config.retry.total = Duration::from_secs(seconds);
+            config.retry.total = Duration::from_secs(seconds.into());
         }
-        if let Some(seconds) = self.report_seconds {
-            config.poll.deadline = Duration::from_secs(seconds);
+        let seconds = |seconds: NonZeroU32| Duration::from_secs(u64::from(seconds.get()));
+        if let Some(stall) = self.stall_seconds {
+            config.timeouts.read = seconds(stall);
+            config.timeouts.connect = config.timeouts.connect.min(seconds(stall));
+        }
+        if let Some(blob) = self.blob_seconds {
+            config.timeouts.blob = seconds(blob);
+        }
+        if let Some(millis) = self.first_backoff_ms {
+            config.retry.base_wait = Duration::from_millis(millis.into());
+        }
+        if let Some(millis) = self.least_wait_ms {
+            config.retry.min_asked_wait = Duration::from_millis(millis.into());
+        }
+        if let Some(report) = self.report_seconds {
+            config.poll.deadline = seconds(report);
         }
     }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LandingFile {
+    path: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -173,22 +215,26 @@ struct ReconcileFile {
 /// A text, or where to find it.
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
-enum Value {
+pub(crate) enum Value {
+    /// As it is.
     Text(String),
+    /// Where it is.
     Reference(Reference),
 }
 
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Reference {
-    env: Option<String>,
-    file: Option<PathBuf>,
+pub(crate) struct Reference {
+    /// A variable that holds it.
+    pub env: Option<String>,
+    /// A file that holds it, relative to the pipeline file.
+    pub file: Option<PathBuf>,
 }
 
 /// A secret: never inline.
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "Value")]
-struct SecretReference(Reference);
+pub(crate) struct SecretReference(Reference);
 
 impl TryFrom<Value> for SecretReference {
     type Error = &'static str;
@@ -265,7 +311,42 @@ impl PipelineFile {
             lake: self.lake(args.work.lake.as_deref())?,
             definitions: self.definitions_of_run(&args.work.definitions)?,
             reconciliation: self.reconciliation()?,
+            policy: self.policy(args.force)?,
+            reuse: TimeDelta::hours(i64::from(
+                pull.and_then(|pull| pull.reuse_hours).unwrap_or(DEFAULT_REUSE_HOURS),
+            )),
+            concurrent_reports: pull
+                .and_then(|pull| pull.concurrent_reports)
+                .map_or(DEFAULT_CONCURRENT_REPORTS, |reports| usize::from(reports.get())),
+            landing: self.landing()?,
         })
+    }
+
+    fn policy(&self, force: bool) -> Result<Policy, Error> {
+        let mut policy = Policy { force, ..Policy::default() };
+        let Some(pull) = &self.pull else { return Ok(policy) };
+        if let Some(pulls) = pull.settle_pulls {
+            policy.settle_pulls = pulls.get();
+        }
+        if let Some(days) = pull.settle_days {
+            policy.settle_for = TimeDelta::days(i64::from(days));
+        }
+        if let Some(rows) = pull.split_above_rows {
+            policy.split_above_rows = rows.get();
+        }
+        if let Some(bytes) = &pull.split_above_bytes {
+            policy.split_above_bytes = parse_bytes(bytes)?;
+            if policy.split_above_bytes == 0 {
+                return Err(Error::usage("split_above_bytes is 0", "write \"2GB\""));
+            }
+        }
+        Ok(policy)
+    }
+
+    fn landing(&self) -> Result<Option<PathBuf>, Error> {
+        let path = self.landing.path.as_ref();
+        let path = path.map(|path| self.text("landing.path", path)).transpose()?;
+        Ok(path.map(PathBuf::from))
     }
 
     /// The URL of the lake.
@@ -368,7 +449,10 @@ impl PipelineFile {
     ///
     /// # Errors
     /// A text that names no policy.
-    pub(crate) fn unused_policy(&self, given: Option<Policy>) -> Result<Option<Policy>, Error> {
+    pub(crate) fn unused_policy(
+        &self,
+        given: Option<UnusedPolicy>,
+    ) -> Result<Option<UnusedPolicy>, Error> {
         let parse = |text: &String| {
             text.parse().map_err(|error: ParsePolicyError| {
                 Error::usage(error.to_string(), "see [reconcile] in docs/reconciliation.md")
@@ -416,54 +500,18 @@ impl PipelineFile {
         let azure = self.azure.as_ref().ok_or_else(|| {
             Error::usage("the pipeline file has no [azure] section", "see pipelines/ea-daily.toml")
         })?;
-        let mut config = FetchConfig::new(self.endpoints(azure)?);
+        let mut config = FetchConfig::new(azure.endpoints(self)?);
         if let Some(pull) = &self.pull {
             pull.apply(&mut config);
         }
-        let credentials = match &azure.auth {
-            AuthFile::BearerToken { token } => {
-                Credentials::BearerToken(self.secret("azure.auth.token", token)?)
-            }
-            AuthFile::ClientSecret { tenant_id, client_id, client_secret, .. } => {
-                Credentials::ClientSecret {
-                    tenant: self.text("azure.auth.tenant_id", tenant_id)?,
-                    client_id: self.text("azure.auth.client_id", client_id)?,
-                    client_secret: self.secret("azure.auth.client_secret", client_secret)?,
-                }
-            }
-        };
-        Ok((config, credentials))
+        Ok((config, azure.credentials(self)?))
     }
 
-    fn endpoints(&self, azure: &AzureFile) -> Result<Endpoints, Error> {
-        let public = Endpoints::public_azure()?;
-        let arm = match &azure.arm_endpoint {
-            Some(value) => self.text("azure.arm_endpoint", value)?,
-            None => public.arm().to_string(),
-        };
-        let authority = match &azure.auth {
-            AuthFile::ClientSecret { authority: Some(value), .. } => {
-                self.text("azure.auth.authority", value)?
-            }
-            _ => public.authority().to_string(),
-        };
-        let storage = match &azure.storage_endpoints {
-            Some(values) => values
-                .iter()
-                .map(|value| {
-                    Ok(self.text("azure.storage_endpoints", value)?.parse::<StorageHost>()?)
-                })
-                .collect::<Result<_, Error>>()?,
-            None => public.storage().to_vec(),
-        };
-        let endpoints = Endpoints::new(&arm, &authority, storage)?;
-        match &azure.token_scope {
-            Some(value) => Ok(endpoints.with_token_scope(self.text("azure.token_scope", value)?)),
-            None => Ok(endpoints),
-        }
-    }
-
-    fn scopes(&self, args: &ScopeArgs) -> Result<Vec<Scope>, Error> {
+    /// The scopes that are given, else those of the file.
+    ///
+    /// # Errors
+    /// What is no scope, or that there is none.
+    pub(crate) fn scopes(&self, args: &ScopeArgs) -> Result<Vec<Scope>, Error> {
         let given = scopes_of_args(args)?;
         let mut scopes = match given.is_empty() {
             false => given,
@@ -505,14 +553,27 @@ impl PipelineFile {
         scope.map_err(|error| Error::usage(error.to_string(), "see [[scope]] in the pipeline file"))
     }
 
-    fn text(&self, key: &str, value: &Value) -> Result<String, Error> {
+    /// A path, from the folder of the pipeline file.
+    pub(crate) fn beside(&self, path: &Path) -> PathBuf {
+        self.directory.join(path)
+    }
+
+    /// A value, wherever it is.
+    ///
+    /// # Errors
+    /// A variable that is not set, or a file that cannot be read.
+    pub(crate) fn text(&self, key: &str, value: &Value) -> Result<String, Error> {
         match value {
             Value::Text(text) => Ok(text.clone()),
             Value::Reference(reference) => self.referred(key, reference),
         }
     }
 
-    fn secret(&self, key: &str, reference: &SecretReference) -> Result<Secret, Error> {
+    /// A secret.
+    ///
+    /// # Errors
+    /// As for [`Self::text`].
+    pub(crate) fn secret(&self, key: &str, reference: &SecretReference) -> Result<Secret, Error> {
         self.referred(key, &reference.0).map(Secret::new)
     }
 
@@ -738,6 +799,12 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, Error> {
     let value = digits.trim().parse::<u64>().ok().and_then(|value| value.checked_mul(unit));
     value.ok_or_else(|| Error::usage(format!("`{text}` is no size"), "write 512MB or 1GB"))
 }
+
+/// Azure refreshes its data every four hours: what was asked for not much longer ago is as good as new.
+const DEFAULT_REUSE_HOURS: u32 = 6;
+
+/// Reports on their way at the same time, unless the file says otherwise.
+const DEFAULT_CONCURRENT_REPORTS: usize = 6;
 
 /// The longest range of months.
 const MAX_MONTHS: usize = 600;

@@ -94,6 +94,8 @@ pub(crate) async fn convert(
         months,
         reconciled,
         without_data: Vec::new(),
+        left_alone: Vec::new(),
+        retry_after: None,
         skipped,
         errors: Vec::new(),
     })
@@ -281,6 +283,7 @@ fn report_of(files: &FileReport, metric: Metric, given: &Given) -> Report {
     let blobs = files.files.iter().cloned().map(|file| Blob {
         name: file.to_string(),
         rows: file.rows,
+        days: None,
         open: Box::new(move || inputs::open(&file)),
     });
     Report {

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use chrono::NaiveDate;
 use costlake_fetch as fetch;
-use costlake_model::BillingPeriod;
 use costlake_model::ledger::Imbalance;
 use costlake_model::rollup::Error as RollupError;
+use costlake_model::{BillingPeriod, TimePeriod};
 use costlake_sink as sink;
 use costlake_transform as transform;
 
@@ -85,6 +87,16 @@ pub(crate) enum Error {
         /// The month of the rows.
         month: String,
     },
+    /// A part of a month with charges of other days.
+    #[error("{file}: asked for the days {days}, it has a charge of {day}")]
+    OtherDays {
+        /// The blob.
+        file: String,
+        /// The days of the part.
+        days: TimePeriod,
+        /// A day that is none of them.
+        day: NaiveDate,
+    },
     /// A report beyond a limit that was set.
     #[error("{report}: {problem}")]
     BeyondLimit {
@@ -141,6 +153,22 @@ pub(crate) enum Error {
         other: &'static str,
         /// Its rows.
         rows: u64,
+    },
+    /// Azure has data for some days of a month but not for others.
+    #[error("{report}: no data for the days {days}, although those of {other} have some")]
+    PartMissing {
+        /// The part without data.
+        report: String,
+        /// Its days.
+        days: TimePeriod,
+        /// Days with data.
+        other: TimePeriod,
+    },
+    /// Another run is at work on the lake.
+    #[error("another run is at work on {lake}")]
+    Locked {
+        /// The lake.
+        lake: String,
     },
     /// A report came back empty although the lake holds rows of it.
     #[error("{report}: no data, although the lake holds {rows} rows of it")]
@@ -244,15 +272,18 @@ impl Error {
             | Self::Contract { .. }
             | Self::OtherNaming { .. }
             | Self::OtherMonth { .. }
+            | Self::OtherDays { .. }
             | Self::Conservation { .. }
             | Self::Rollup(_)
             | Self::MetricMissing { .. }
+            | Self::PartMissing { .. }
             | Self::Vanished { .. }
             | Self::Reconcile(_)
             | Self::Residual { .. }
             | Self::OtherDifference { .. }
             | Self::MetricUnknown { .. }
             | Self::Unproven { .. } => ExitCode::DataCheck,
+            Self::Locked { .. } => ExitCode::Conflict,
             Self::Report { source, .. } => source.exit_code(),
             Self::Several(errors) => errors.first().map_or(ExitCode::Failed, Self::exit_code),
             Self::Fetch(
@@ -277,6 +308,20 @@ impl Error {
         }
     }
 
+    /// Whether it is for what a report holds that it cannot be published.
+    pub(crate) fn is_about_data(&self) -> bool {
+        self.exit_code() == ExitCode::DataCheck
+    }
+
+    /// The wait that Azure asked for, if it did.
+    pub(crate) fn asked_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Report { source, .. } => source.asked_wait(),
+            Self::Fetch(fetch::Error::Throttled { asked_wait, .. }) => *asked_wait,
+            _ => None,
+        }
+    }
+
     /// Whether every other report would fail in the same way: who we are and where Azure is do not depend
     /// on the report, rights may.
     pub(crate) fn is_about_all_reports(&self) -> bool {
@@ -284,7 +329,9 @@ impl Error {
             Self::Report { source, .. } => source.is_about_all_reports(),
             Self::Fetch(error) => matches!(
                 error,
-                fetch::Error::Authentication { .. } | fetch::Error::Configuration { .. }
+                fetch::Error::Authentication { .. }
+                    | fetch::Error::CredentialUnavailable { .. }
+                    | fetch::Error::Configuration { .. }
             ),
             _ => false,
         }
@@ -314,6 +361,9 @@ impl Error {
             Self::OtherMonth { .. } => {
                 "a partition holds one month: give each month's files by themselves"
             }
+            Self::OtherDays { .. } => {
+                "Azure's parts of a month overlap or are not by day: pull the month whole, with a larger split_above_rows"
+            }
             Self::BeyondLimit { .. } => {
                 "nothing was published; `costlake schema FILE` shows what each header maps to"
             }
@@ -323,7 +373,8 @@ impl Error {
             Self::OtherNaming { .. } => {
                 "convert FOCUS files and Azure's own files in calls of their own"
             }
-            Self::MetricMissing { .. } | Self::Vanished { .. } => {
+            Self::Locked { .. } => "wait until it has ended, and run again",
+            Self::MetricMissing { .. } | Self::PartMissing { .. } | Self::Vanished { .. } => {
                 "the report is empty: fetch it again later; nothing was published for this month"
             }
             Self::Damaged { .. } => "fetch the file again",
@@ -341,7 +392,7 @@ impl Error {
                 "export it as CSV, or as Parquet the way Azure does: flat columns, Snappy, not encrypted"
             }
             Self::Unproven { .. } => {
-                "a damaged month is mended by publishing it again; what a newer costlake wrote needs that one"
+                "a damaged month is mended by publishing it again, with `costlake run --force`; what a newer costlake wrote needs that one"
             }
             _ => return None,
         };
@@ -372,7 +423,10 @@ impl Error {
 fn fetch_hint(error: &fetch::Error) -> Option<&'static str> {
     match error {
         fetch::Error::Authentication { .. } => {
-            Some("check tenant, client id and secret, and that the secret has not expired")
+            Some("check tenant, client id and secret or certificate, and that it has not expired")
+        }
+        fetch::Error::CredentialUnavailable { .. } => {
+            Some("docs/signing-in.md shows each kind of credential; `costlake doctor` tries it")
         }
         fetch::Error::Authorization { .. } => Some(
             "the caller needs Enrollment Reader on a billing account, Department Reader on a department, or Cost Management Reader on a subscription",
@@ -381,6 +435,18 @@ fn fetch_hint(error: &fetch::Error) -> Option<&'static str> {
         | fetch::Error::Unavailable { .. }
         | fetch::Error::PollDeadline { .. } => {
             Some("try again later: nothing was published for this month, and the lake is as it was")
+        }
+        fetch::Error::JournalSyntax { .. } => {
+            Some("delete the file, below _costlake/journal: what it knows is asked for anew")
+        }
+        fetch::Error::JournalVersion { .. } => {
+            Some("a newer costlake has written it: use that one, or one newer still")
+        }
+        fetch::Error::Landing { .. } => {
+            Some("the landing area must be a folder that can be written: see [landing] path")
+        }
+        fetch::Error::ReportGone { .. } => {
+            Some("run again: Azure no longer knew the reports that it had made")
         }
         fetch::Error::UnexpectedPage { .. } => Some(
             "a proxy or a sign-in page answered in place of Azure: check proxy settings and endpoints",

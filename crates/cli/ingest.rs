@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use costlake_model::Metric;
 use costlake_model::aliases::{Naming, by_key};
 use costlake_model::columns::{line_item_schema, quarantine_schema};
 use costlake_model::ledger::Ledger;
 use costlake_model::rollup::Definition;
+use costlake_model::{Metric, TimePeriod};
 use costlake_sink::{
     BlobAccount, BlobName, BlobRecord, ColumnJob, EncodedRowGroup, ObjectWriter, Publication,
     RowGroup, RowGroupEncoder, Scratch, Sha256Digest, Source, StagedObject, TableTotals,
@@ -91,6 +91,8 @@ pub(crate) struct Blob {
     pub open: Box<dyn FnOnce() -> Result<OpenBlob, Error> + Send>,
     /// How many rows it should have, if a manifest says so.
     pub rows: Option<u64>,
+    /// The days that its charges may be of, if it is a part of a month.
+    pub days: Option<TimePeriod>,
 }
 
 /// A blob that was opened.
@@ -386,6 +388,7 @@ struct BlobEnd {
     sha256: Sha256Digest,
     summary: BlobSummary,
     rows_expected: Option<u64>,
+    days_expected: Option<TimePeriod>,
     notes: Vec<String>,
 }
 
@@ -449,6 +452,7 @@ fn cut_blob(
         sha256: Sha256Digest::from(<[u8; 32]>::from(hasher.finalize())),
         summary,
         rows_expected: blob.rows,
+        days_expected: blob.days,
         notes,
     };
     cuts.blocking_send(Ok(Cut::End(end))).map_err(|_| Error::Interrupted)
@@ -458,6 +462,10 @@ fn cut_blob(
 /// form that is not read.
 pub(crate) fn read_error(file: &str, error: io::Error) -> Error {
     let (file, kind) = (file.to_owned(), error.kind());
+    let error = match error.downcast::<costlake_fetch::Error>() {
+        Ok(error) => return error.into(),
+        Err(error) => error,
+    };
     match error.downcast::<Error>() {
         Ok(error) => error,
         Err(error) if kind == io::ErrorKind::Unsupported => {
@@ -665,6 +673,7 @@ impl Staging<'_> {
             return Err(Error::Damaged { file: end.name, problem });
         }
         self.check_naming(&end)?;
+        self.check_days(&end)?;
         let mut ledger = std::mem::take(&mut self.blob);
         ledger
             .check()
@@ -718,6 +727,16 @@ impl Staging<'_> {
             expected: name(expected),
             found: name(found),
         })
+    }
+
+    /// Parts of a month are the whole only if each has the charges of its own days and no others.
+    fn check_days(&self, end: &BlobEnd) -> Result<(), Error> {
+        let Some(days) = end.days_expected else { return Ok(()) };
+        let found = [self.blob.first_date, self.blob.last_date].into_iter().flatten();
+        match found.into_iter().find(|day| !days.contains(*day)) {
+            Some(day) => Err(Error::OtherDays { file: end.name.clone(), days, day }),
+            None => Ok(()),
+        }
     }
 
     /// What of a blob is not accounted for, if anything (`reliability.md`, I1 and I2).

@@ -5,6 +5,7 @@ use std::path::Path;
 use arrow::datatypes::Schema;
 use chrono::{SecondsFormat, Utc};
 use comfy_table::{CellAlignment, Table, presets};
+use costlake_fetch::journal::{Entry, Journal, JournaledBlob, State};
 use costlake_model::columns::{self, SOURCE_COLUMNS};
 use costlake_model::rollup::{Definition, SHIPPED};
 use costlake_model::{BillingPeriod, ExactSum, Partition, Table as LakeTable};
@@ -16,6 +17,8 @@ use crate::args::{LakeArgs, SchemaArgs};
 use crate::config::{self, PipelineFile};
 use crate::error::Error;
 use crate::inputs::{self, InputFile};
+use crate::journal;
+use crate::lifecycle;
 use crate::output::{self, Row, Show};
 
 async fn open_lake(args: &LakeArgs) -> Result<(Lake, Vec<BillingPeriod>), Error> {
@@ -29,9 +32,11 @@ async fn open_lake(args: &LakeArgs) -> Result<(Lake, Vec<BillingPeriod>), Error>
 pub(crate) struct Status {
     lake: String,
     partitions: Vec<PartitionStatus>,
+    /// What the journal knows of reports.
+    reports: Vec<Entry>,
 }
 
-/// Reads what the lake holds, from its manifests.
+/// Reads what the lake holds, from its manifests, and what is on its way, from the journal.
 ///
 /// # Errors
 /// Wrong usage, or the lake.
@@ -39,13 +44,17 @@ pub(crate) async fn status(args: &LakeArgs) -> Result<Status, Error> {
     let (lake, periods) = open_lake(args).await?;
     let mut partitions = lake.status().await?;
     partitions.retain(|status| periods.is_empty() || periods.contains(&status.partition.period));
-    Ok(Status { lake: lake.location().to_owned(), partitions })
+    let journal = journal::of_lake(&lake, &lifecycle::run_id(Utc::now())?)?;
+    let mut reports = Journal::for_reading(journal, "", Utc::now(), None).await?.entries().await?;
+    reports.retain(|entry| periods.is_empty() || periods.contains(&entry.key.month));
+    Ok(Status { lake: lake.location().to_owned(), partitions, reports })
 }
 
 impl Show for Status {
     fn for_people(&self) -> String {
+        let unfinished: String = self.reports.iter().filter_map(unfinished).collect();
         if self.partitions.is_empty() {
-            return format!("{} holds nothing\n", self.lake);
+            return format!("{} holds nothing\n{unfinished}", self.lake);
         }
         let mut table = Table::new();
         table.load_style(presets::UTF8_BORDERS_ONLY);
@@ -79,17 +88,53 @@ impl Show for Status {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        format!("{table}\n{}\n", self.lake)
+        format!("{table}\n{}\n{unfinished}", self.lake)
     }
 
     fn to_json(&self) -> Value {
         let rows: Vec<Value> = self.rows().into_iter().map(output::object).collect();
-        json!({ "lake": self.lake, "partitions": rows })
+        let reports: Vec<Value> = self.reports.iter().map(report_json).collect();
+        json!({ "lake": self.lake, "partitions": rows, "reports": reports })
     }
 
     fn rows(&self) -> Vec<Row> {
         self.partitions.iter().map(status_row).collect()
     }
+}
+
+/// A line on a report that is not done with.
+fn unfinished(entry: &Entry) -> Option<String> {
+    let since = entry.changed_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let landed = entry.blobs.iter().filter(|blob| blob.crc32.is_some()).count();
+    let what = match (&entry.failure, entry.state) {
+        (_, State::Published | State::NoData | State::Split) => return None,
+        (Some(failure), _) => format!("failed: {}", failure.message),
+        (None, State::Downloading) => {
+            format!("downloading, {landed} of {} blobs are there", entry.blobs.len())
+        }
+        (None, state) => state.name().to_owned(),
+    };
+    Some(output::printable(&format!("{}: {what} (since {since})", entry.key)) + "\n")
+}
+
+fn report_json(entry: &Entry) -> Value {
+    let blob = |blob: &JournaledBlob| json!({ "name": blob.name, "bytes": blob.bytes, "is_landed": blob.crc32.is_some() });
+    json!({
+        "scope": entry.key.scope.path(),
+        "billing_period": entry.key.month.to_string(),
+        "metric": entry.key.metric.name(),
+        "first_day": entry.key.days.map(|days| days.start().to_string()),
+        "last_day": entry.key.days.map(|days| days.end().to_string()),
+        "state": entry.state.name(),
+        "changed_at": output::time(entry.changed_at),
+        "submissions": entry.submissions,
+        "operation_id": entry.operation.as_ref().map(|operation| &operation.id),
+        "polls": entry.polls,
+        "blobs": entry.blobs.iter().map(blob).collect::<Vec<_>>(),
+        "parts": entry.parts.len(),
+        "failure": entry.failure.as_ref().map(|failure| &failure.message),
+        "retry_after_seconds": entry.failure.as_ref().and_then(|failure| failure.asked_seconds),
+    })
 }
 
 fn costs(status: &PartitionStatus) -> String {

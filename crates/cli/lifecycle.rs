@@ -87,7 +87,7 @@ async fn sweep(lake: &Lake, started_at: DateTime<Utc>) -> Result<(), Error> {
 }
 
 /// A name for the run: its start and its process, so that names sort by time and do not repeat.
-fn run_id(started_at: DateTime<Utc>) -> Result<RunId, Error> {
+pub(crate) fn run_id(started_at: DateTime<Utc>) -> Result<RunId, Error> {
     let time = started_at.format("%Y%m%dT%H%M%S%3fZ");
     let name = format!("{time}-{}", std::process::id());
     name.parse().map_err(|error: costlake_sink::ParseRunIdError| Error::Internal(error.to_string()))

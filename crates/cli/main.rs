@@ -2,21 +2,25 @@
 
 mod archive;
 mod args;
+mod azure;
 mod config;
 mod contract;
 mod convert;
+mod doctor;
 mod error;
 mod exit;
 mod facts;
 mod ingest;
 mod inputs;
 mod inspect;
+mod journal;
 mod lifecycle;
 mod memory;
 mod month;
 mod output;
 mod parquet_text;
 mod pipe;
+mod planner;
 mod progress;
 mod reconcile;
 mod result;
@@ -77,6 +81,11 @@ async fn dispatch(cli: &Cli) -> Result<ExitCode, Error> {
             }
         }
         Command::Plan(args) => show(&run::plan(args).await?, format),
+        Command::Doctor(args) => {
+            let diagnosis = lifecycle::interruptible(doctor::doctor(args)).await?;
+            even_unread(output::print(&diagnosis, format))?;
+            Ok(diagnosis.exit_code())
+        }
         Command::Convert(args) => {
             let result = convert::convert(args, Progress::new(&cli.common)).await?;
             finish(&result, format, args.work.result_file.as_deref())?;

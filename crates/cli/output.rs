@@ -99,6 +99,11 @@ pub(crate) fn time(time: DateTime<Utc>) -> String {
 }
 
 /// What the rows of a month begin with, for machines.
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 pub(crate) fn month_cells(scope: &ScopeSlug, period: BillingPeriod) -> Row {
     vec![
         ("scope".to_owned(), Value::from(scope.as_str())),

@@ -119,6 +119,15 @@ impl Monitor for Progress {
     fn on_event(&self, event: &Event<'_>) {
         match event {
             Event::Submitted { request, .. } => self.say(&format!("{request}: requested")),
+            Event::Resumed { request, .. } => {
+                self.say(&format!("{request}: asked for before, going on with it"));
+            }
+            Event::Split { request, parts, why } => {
+                self.say(&format!("{why}; asking for {request} in {parts} parts"));
+            }
+            Event::Paused { wait, .. } => {
+                self.say(&format!("Azure asked for patience: {} s more", wait.as_secs()));
+            }
             Event::Waiting { request, wait, .. } => {
                 self.say(&format!("{request}: not ready, asking again in {} s", wait.as_secs()));
             }

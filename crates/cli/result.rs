@@ -1,6 +1,7 @@
 //! What a run did, and how it is shown: a table for people, exact texts for machines.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
@@ -14,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::contract::Columns;
 use crate::inputs::Skipped;
 use crate::output::{self, Row, Show, TextTable};
+use crate::planner::{Decision, PlannedMonth};
 use crate::reconcile;
 
 /// What a run did.
@@ -34,10 +36,30 @@ pub(crate) struct RunResult {
     pub reconciled: Vec<reconcile::Month>,
     /// Months for which Azure has no data.
     pub without_data: Vec<(ScopeSlug, BillingPeriod)>,
+    /// Months that were not pulled.
+    pub left_alone: Vec<LeftAlone>,
+    /// The wait that Azure asked for when patience ended.
+    pub retry_after: Option<Duration>,
     /// What was there and not read.
     pub skipped: Vec<Skipped>,
     /// Reports that failed, rendered.
     pub errors: Vec<String>,
+}
+
+/// A month that was not pulled.
+pub(crate) struct LeftAlone {
+    /// The scope.
+    pub scope: ScopeSlug,
+    /// The month.
+    pub period: BillingPeriod,
+    /// Why.
+    pub decision: Decision,
+}
+
+impl From<&PlannedMonth> for LeftAlone {
+    fn from(month: &PlannedMonth) -> Self {
+        Self { scope: month.scope.slug(), period: month.period, decision: month.decision }
+    }
 }
 
 /// One month of one scope.
@@ -172,6 +194,9 @@ impl RunResult {
         for (scope, period) in &self.without_data {
             lines.push(format!("{period} {scope}: Azure has no data"));
         }
+        for LeftAlone { scope, period, decision } in &self.left_alone {
+            lines.push(format!("{period} {scope}: not pulled, {}", decision.reason()));
+        }
         let unknown: BTreeSet<&str> = self
             .reports()
             .flat_map(|(_, report)| &report.unknown_columns)
@@ -293,6 +318,8 @@ impl Show for RunResult {
             "without_data": self.without_data.iter().map(|(scope, period)| json!({
                 "scope": scope.as_str(), "billing_period": period.to_string(),
             })).collect::<Vec<_>>(),
+            "left_alone": self.left_alone.iter().map(LeftAlone::to_json).collect::<Vec<_>>(),
+            "retry_after_seconds": self.retry_after.map(|wait| wait.as_secs()),
             "skipped": self.skipped.iter().map(|skipped| json!({
                 "path": skipped.path, "reason": skipped.reason,
             })).collect::<Vec<_>>(),
@@ -311,6 +338,17 @@ impl Show for RunResult {
             }
         }
         rows
+    }
+}
+
+impl LeftAlone {
+    fn to_json(&self) -> Value {
+        json!({
+            "scope": self.scope.as_str(),
+            "billing_period": self.period.to_string(),
+            "decision": self.decision.name(),
+            "reason": self.decision.reason(),
+        })
     }
 }
 

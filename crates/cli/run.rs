@@ -1,41 +1,41 @@
 //! `costlake run`: the main job, from Azure to the department table. `costlake plan` shows it.
 
-use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use costlake_fetch::journal::{Journal, Pull, PulledReport, ReportKey};
 use costlake_fetch::{
-    BlobInfo, Client, Error as FetchError, ErrorKind, ReportManifest, ReportPeriod, ReportRequest,
+    ArrivingBlob, ArrivingReport, Client, Error as FetchError, Fetched, Fetcher, Landing, Splitting,
 };
 use costlake_model::aliases::Naming;
-use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug};
+use costlake_model::{BillingPeriod, Scope, ScopeSlug, TimePeriod};
 use costlake_sink::{BlobName, Error as LakeError, Lake, Publication, Source};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::args::RunArgs;
 use crate::config::{self, PipelineFile, Plan, Reconciliation};
 use crate::contract::History;
 use crate::error::Error;
-use crate::ingest::{Blob, Engine, Ingested, OpenBlob, Report, read_error};
+use crate::ingest::{Blob, Engine, Ingested, OpenBlob, Report, ReportAccount, read_error};
 use crate::inputs::decompressed;
+use crate::journal::{self, LakeJournal, RunLock};
 use crate::lifecycle::{self, PuttingInPlace};
 use crate::month::Publisher;
-use crate::output::{self, Row, Show};
-use crate::pipe;
+use crate::output::{self, Row, Show, hex};
+use crate::planner::{self, Decision, PlannedMonth, PlannedReport};
 use crate::progress::Progress;
 use crate::reconcile;
-use crate::result::{MonthResult, RunResult};
-use crate::rollups::line_items;
+use crate::result::{LeftAlone, MonthResult, RunResult};
 
-/// A month of a scope: the unit that is published whole or not at all.
-struct Month {
-    scope: Scope,
-    period: BillingPeriod,
-    reports: Vec<(ReportRequest, Pending)>,
-}
-
-type Pending = JoinHandle<Result<Option<ReportManifest>, FetchError>>;
+/// How long the journal remembers reports that nothing happens to.
+const JOURNAL_AGE: TimeDelta = TimeDelta::days(30);
+/// The landing area of a lake that is a local folder.
+const LANDING: &str = "_costlake/landing";
 
 /// Runs the pipeline. Months that fail are in the result's errors; the others are published.
 ///
@@ -65,9 +65,8 @@ pub(crate) async fn run(
             history: History::of(&lake),
             putting,
         };
-        let mut done = publish_months(&client, &engine, &publisher, &plan).await;
-        let published =
-            done.months.iter().map(|month| (month.scope.clone(), month.period)).collect();
+        let mut done = pull(client, &engine, &publisher, &plan).await?;
+        let published = done.in_place().collect();
         let reconciled = Reconciliation::after_publishing(
             plan.reconciliation.as_ref(),
             &lake,
@@ -85,7 +84,10 @@ pub(crate) async fn run(
         }
         Ok(done)
     };
-    let (done, record) = lifecycle::publishing(&lake, started_at, work).await?;
+    let (mut done, record) = lifecycle::publishing(&lake, started_at, work).await?;
+    if let Some(pull) = done.pull.take() {
+        done.errors.extend(pull.end(done.errors.is_empty()).await.err());
+    }
     let result = RunResult {
         command: "run",
         lake: lake.location().to_owned(),
@@ -95,7 +97,9 @@ pub(crate) async fn run(
         months: done.months,
         reconciled: done.reconciled,
         without_data: done.without_data,
+        left_alone: done.left_alone,
         skipped: Vec::new(),
+        retry_after: done.errors.iter().filter_map(Error::asked_wait).max(),
         errors: done.errors.iter().map(Error::render).collect(),
     };
     Ok((result, done.errors))
@@ -107,21 +111,116 @@ struct Done {
     months: Vec<MonthResult>,
     reconciled: Vec<reconcile::Month>,
     without_data: Vec<(ScopeSlug, BillingPeriod)>,
+    left_alone: Vec<LeftAlone>,
     errors: Vec<Error>,
+    /// What is to be ended last of all.
+    pull: Option<OpenPull>,
+}
+
+impl Done {
+    /// The months that this pull has put in place, by this run or one before it.
+    fn in_place(&self) -> impl Iterator<Item = (ScopeSlug, BillingPeriod)> {
+        let before = self.left_alone.iter().filter(|month| month.decision == Decision::Done);
+        let before = before.map(|month| (month.scope.clone(), month.period));
+        self.months.iter().map(|month| (month.scope.clone(), month.period)).chain(before)
+    }
+}
+
+/// A pull that has not ended.
+struct OpenPull {
+    fetcher: Fetcher,
+    store: Arc<LakeJournal>,
+    /// Held to the end.
+    _lock: RunLock,
+}
+
+impl OpenPull {
+    /// Ends it: as finished, if all that was asked for is in place.
+    async fn end(self, is_finished: bool) -> Result<(), Error> {
+        self.fetcher.tidy(JOURNAL_AGE, is_finished).await?;
+        if is_finished {
+            self.fetcher.journal().finish_pull(Utc::now()).await?;
+        }
+        self.store.close().await;
+        Ok(())
+    }
+}
+
+/// Pulls the months that are due, and goes on with what an earlier run left unfinished.
+async fn pull(
+    client: Client,
+    engine: &Engine,
+    publisher: &Publisher<'_>,
+    plan: &Plan,
+) -> Result<Done, Error> {
+    let lock = RunLock::take(publisher.lake)?;
+    let store = journal::of_lake(publisher.lake, publisher.publication.run_id())?;
+    let run = publisher.publication.run_id().to_string();
+    let reuse = Some(plan.reuse).filter(|_| !plan.policy.force);
+    let journal = Journal::open(store.clone(), &plan.job(), &run, publisher.now, reuse).await?;
+    let client = with_budgets(client, &journal).await?;
+    let landing = landing_folder(plan.landing.as_deref(), publisher.lake);
+    let reuse = reuse.unwrap_or(TimeDelta::zero());
+    let landing = Landing::new(landing);
+    let fetcher = Fetcher::new(client.clone(), journal.clone(), landing, reuse);
+    fetcher.tidy(JOURNAL_AGE, false).await?;
+
+    let months = planner::months(plan, Some(publisher.lake), Some(&journal), publisher.now).await?;
+    let (due, left_alone): (Vec<_>, Vec<_>) =
+        months.into_iter().partition(|month| month.decision.is_due());
+    for month in left_alone.iter().filter(|month| month.decision == Decision::Done) {
+        publisher.publication.confirm(month.period, &month.scope.slug()).await?;
+    }
+    let done = publish_months(&fetcher, engine, publisher, due, plan.concurrent_reports).await;
+    journal.keep_budgets(&client.budgets()).await?;
+    Ok(Done {
+        left_alone: left_alone.iter().map(LeftAlone::from).collect(),
+        pull: Some(OpenPull { fetcher, store, _lock: lock }),
+        ..done
+    })
+}
+
+/// Where blobs lie until their month is published: below the lake, or in a folder of the lake's own below a given one.
+fn landing_folder(given: Option<&Path>, lake: &Lake) -> PathBuf {
+    match given {
+        None => Path::new(lake.location()).join(LANDING),
+        Some(given) => {
+            let lake = hex(&Sha256::digest(lake.location().as_bytes())[..6]);
+            given.join(format!("costlake-{lake}"))
+        }
+    }
+}
+
+/// A client that knows for how long Azure asked for patience, and has it written down when that changes.
+async fn with_budgets(client: Client, journal: &Journal) -> Result<Client, Error> {
+    let budgets = journal.budgets().await?;
+    let (changed, mut changes) = watch::channel(Vec::new());
+    let keeper = journal.clone();
+    tokio::spawn(async move {
+        while changes.changed().await.is_ok() {
+            let budgets = changes.borrow_and_update().clone();
+            if let Err(error) = keeper.keep_budgets(&budgets).await {
+                tracing::warn!(%error, "cannot write down for how long Azure asked for patience");
+            }
+        }
+    });
+    Ok(client.with_budgets(budgets, Arc::new(move |budgets| drop(changed.send_replace(budgets)))))
 }
 
 /// Publishes month after month. One that fails does not keep the others from being published, unless
 /// they would fail in the same way.
 async fn publish_months(
-    client: &Client,
+    fetcher: &Fetcher,
     engine: &Engine,
     publisher: &Publisher<'_>,
-    plan: &Plan,
+    months: Vec<PlannedMonth>,
+    concurrent_reports: usize,
 ) -> Done {
     let mut done = Done::default();
-    for month in request_all(client, plan) {
+    let mut fetching = fetch_months(fetcher, months, concurrent_reports);
+    while let Some(month) = fetching.recv().await {
         let (scope, period) = (month.scope.slug(), month.period);
-        match publish_month(client, engine, publisher, month).await {
+        match publish_month(fetcher, engine, publisher, month).await {
             Ok(Some(result)) => done.months.push(result),
             Ok(None) => done.without_data.push((scope, period)),
             Err(error) => {
@@ -146,154 +245,271 @@ fn read_pipeline(args: &RunArgs) -> Result<PipelineFile, Error> {
     PipelineFile::read(path)
 }
 
-/// Starts every report, so that Azure works on all while the first ones are read.
-fn request_all(client: &Client, plan: &Plan) -> Vec<Month> {
-    let mut months = Vec::new();
-    for scope in &plan.scopes {
-        for period in &plan.periods {
-            let start = |metric: &Metric| {
-                let request = ReportRequest {
-                    scope: scope.clone(),
-                    metric: *metric,
-                    period: ReportPeriod::Billing(*period),
-                };
-                let (client, pending) = (client.clone(), request.clone());
-                let pending = tokio::spawn(async move { client.create_report(&pending).await });
-                (request, pending)
-            };
-            months.push(Month {
-                scope: scope.clone(),
-                period: *period,
-                reports: plan.metrics.iter().map(start).collect(),
-            });
-        }
+/// A month of a scope whose reports are fetched: the unit that is published whole or not at all.
+struct Month {
+    scope: Scope,
+    period: BillingPeriod,
+    reports: Vec<FetchedReport>,
+}
+
+/// A report that is fetched, with the leave to be on its way.
+struct FetchedReport {
+    key: ReportKey,
+    splitting: Splitting,
+    fetching: Fetching,
+    _leave: OwnedSemaphorePermit,
+}
+
+/// A task that ends when nobody waits for it any more.
+struct Fetching(JoinHandle<Result<Fetched, FetchError>>);
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.0.abort();
     }
-    months
+}
+
+/// Starts to fetch the reports of all months, in order, as many at a time as are allowed: so Azure works on
+/// some while others are read. A report is on its way until its month is dropped.
+fn fetch_months(
+    fetcher: &Fetcher,
+    months: Vec<PlannedMonth>,
+    concurrent_reports: usize,
+) -> mpsc::UnboundedReceiver<Month> {
+    // A month needs all its reports at once.
+    let most = months.iter().map(|month| month.reports.len()).max().unwrap_or_default();
+    let leaves = Arc::new(Semaphore::new(concurrent_reports.max(most)));
+    let (started, receiver) = mpsc::unbounded_channel();
+    let fetcher = fetcher.clone();
+    tokio::spawn(async move {
+        for month in months {
+            let mut reports = Vec::new();
+            for PlannedReport { key, splitting, .. } in month.reports {
+                // The semaphore is never closed.
+                let Ok(leave) = Arc::clone(&leaves).acquire_owned().await else { return };
+                if started.is_closed() {
+                    return;
+                }
+                let (fetcher, wanted) = (fetcher.clone(), (key.clone(), splitting.clone()));
+                let fetching =
+                    tokio::spawn(async move { fetcher.fetch(&wanted.0, &wanted.1).await });
+                let fetching = Fetching(fetching);
+                reports.push(FetchedReport { key, splitting, fetching, _leave: leave });
+            }
+            let month = Month { scope: month.scope, period: month.period, reports };
+            if started.send(month).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// Reads the reports of a month and publishes them together; `None` if Azure has no data at all.
 async fn publish_month(
-    client: &Client,
+    fetcher: &Fetcher,
     engine: &Engine,
     publisher: &Publisher<'_>,
     month: Month,
 ) -> Result<Option<MonthResult>, Error> {
-    let Month { scope, period, reports } = month;
-    let mut ingested = Vec::new();
+    let Month { scope, period, mut reports } = month;
+    let scope = scope.slug();
+    let mut read: Vec<ReadReport> = Vec::new();
     let mut empty = Vec::new();
-    for (request, pending) in reports {
-        let about = |source: Error| match source {
-            // These name their report themselves.
-            Error::Fetch(error) => Error::Fetch(error),
-            source => Error::Report { report: request.to_string(), source: Box::new(source) },
-        };
-        let manifest = pending.await.map_err(|error| about(Error::Internal(error.to_string())))?;
-        match manifest.map_err(|error| about(error.into()))? {
-            Some(manifest) => {
-                let read = ingest(client, engine, publisher, &request, manifest).await;
-                ingested.extend(read.map_err(about)?);
-            }
-            None => empty.push(request.metric),
+    for report in &mut reports {
+        match read_report(fetcher, engine, publisher, report).await? {
+            Some(report) => read.push(report),
+            None => empty.push(&report.key),
         }
     }
-    let scope = scope.slug();
-    let other = ingested.iter().map(|report| &report.account).find(|a| a.ledger.records > 0);
-    for metric in empty {
-        publisher.check_no_data(metric, period, &scope, other).await?;
+    let other = read.iter().map(|read| &read.ingested.account).find(|a| a.ledger.records > 0);
+    for key in empty {
+        let checked = publisher.check_no_data(key.metric, period, &scope, other).await;
+        if let Err(error) = checked {
+            fetcher.refused_no_data(key, &error.to_string()).await?;
+            return Err(error);
+        }
     }
-    if ingested.is_empty() {
+    if read.is_empty() {
         return Ok(None);
     }
-    let prepared = publisher.prepare(period, &scope, ingested).await?;
-    publisher.put(prepared).await.map(Some)
+    let mut pulled: Vec<PulledReport> = read.iter().map(|read| pulled(read, period)).collect();
+    let (ingested, arrived): (Vec<Ingested>, Vec<_>) =
+        read.into_iter().map(|read| (read.ingested, (read.key, read.arrived))).unzip();
+    let published = match publisher.prepare(period, &scope, ingested).await {
+        Ok(prepared) => publisher.put(prepared).await?,
+        Err(error) => {
+            if error.is_about_data() {
+                for report in arrived.into_iter().flat_map(|(_, arrived)| arrived) {
+                    fetcher.refused(report, &error.to_string()).await?;
+                }
+            }
+            return Err(error);
+        }
+    };
+    for pulled in &mut pulled {
+        let report = published.reports.iter().find(|report| report.metric == pulled.metric);
+        pulled.sha256 = report.map(|report| report.object.sha256.to_string()).unwrap_or_default();
+    }
+    let pull = fetcher.journal().pull().to_owned();
+    let pull = Pull { pull, at: publisher.now, reports: pulled };
+    fetcher.journal().remember(&scope, period, pull).await?;
+    let parts = arrived.iter().flat_map(|(_, arrived)| arrived.iter().map(|part| &part.key));
+    let mut keys: Vec<ReportKey> = parts.cloned().collect();
+    // The whole comes last: with it the month is done.
+    for (key, _) in arrived {
+        keys.retain(|part| *part != key);
+        keys.push(key);
+    }
+    fetcher.published(&keys).await?;
+    Ok(Some(published))
 }
 
-/// How often a report is started anew because its links or the report itself aged out meanwhile.
-const MAX_RENEWALS: u32 = 3;
+/// A report that was read and staged.
+struct ReadReport {
+    key: ReportKey,
+    ingested: Ingested,
+    /// Its parts, or itself.
+    arrived: Vec<ArrivingReport>,
+}
 
-/// Downloads and stages a report; `None` if it had to be made anew and has no data any more. Parts of
-/// two reports are never mixed: after a change, staging starts from the beginning.
-async fn ingest(
-    client: &Client,
+/// What to remember of a report; what was published of it is not known yet.
+fn pulled(read: &ReadReport, month: BillingPeriod) -> PulledReport {
+    let ReportAccount { metric, ledger, .. } = &read.ingested.account;
+    let month = TimePeriod::from(month);
+    let is_other = |day: Option<chrono::NaiveDate>| day.is_some_and(|day| !month.contains(day));
+    PulledReport {
+        metric: *metric,
+        sha256: String::new(),
+        rows: ledger.records,
+        bytes: ledger.bytes,
+        waited: read.arrived.iter().filter_map(|part| part.waited).max().unwrap_or_default(),
+        parts: u32::try_from(read.arrived.len()).unwrap_or(u32::MAX),
+        has_other_days: is_other(ledger.first_date) || is_other(ledger.last_date),
+    }
+}
+
+/// How often a report is fetched again because a blob broke while it was read.
+const MOST_REFETCHES: u32 = 3;
+
+/// Fetches and stages a report; `None` if there is no data. Parts of two reports are never mixed: after a
+/// change, staging starts from the beginning.
+async fn read_report(
+    fetcher: &Fetcher,
     engine: &Engine,
     publisher: &Publisher<'_>,
-    request: &ReportRequest,
-    mut manifest: ReportManifest,
-) -> Result<Option<Ingested>, Error> {
-    let mut renewals = 0;
+    report: &mut FetchedReport,
+) -> Result<Option<ReadReport>, Error> {
+    let key = report.key.clone();
+    let about = |source: Error| match source {
+        // These name their report themselves.
+        Error::Fetch(error) => Error::Fetch(error),
+        source => Error::Report { report: key.to_string(), source: Box::new(source) },
+    };
+    let fetched = (&mut report.fetching.0).await;
+    let fetched = fetched.map_err(|error| about(Error::Internal(error.to_string())))?;
+    let mut fetched = fetched.map_err(Error::from)?;
+    let mut refetches = 0;
     loop {
-        let report = report_of(client, request, &manifest);
-        match engine.ingest(publisher.publication, report).await {
-            Err(Error::Fetch(error))
-                if error.kind() == ErrorKind::Stale && renewals < MAX_RENEWALS =>
-            {
-                renewals += 1;
-                engine.progress().say(&format!("{request}: {error}; asking again"));
-                manifest = match client.renew(&manifest).await {
-                    Ok(renewed) => renewed,
-                    Err(_) => match client.create_report(request).await? {
-                        Some(created) => created,
-                        None => return Ok(None),
-                    },
-                };
+        check_parts(fetcher, &key, &fetched, publisher.now).await.map_err(about)?;
+        let arrived = fetched.reports;
+        if arrived.is_empty() {
+            return Ok(None);
+        }
+        match engine.ingest(publisher.publication, report_of(&key, &arrived)).await {
+            Ok(mut ingested) => {
+                for part in &arrived {
+                    fetcher.converted(part).await?;
+                }
+                ingested.account.notes.extend(note_on_parts(&arrived));
+                return Ok(Some(ReadReport { key, ingested, arrived }));
             }
-            result => return result.map(Some),
+            Err(Error::Fetch(error)) if error.may_pass_when_fetched_again() => {
+                if refetches == MOST_REFETCHES {
+                    for part in arrived {
+                        fetcher.refused(part, &error.to_string()).await?;
+                    }
+                    return Err(about(Error::Fetch(error)));
+                }
+                refetches += 1;
+                engine.progress().say(&format!("{key}: {error}; fetching it again"));
+                fetched = fetcher.fetch_again(&key, &report.splitting, arrived).await?;
+            }
+            Err(error) => {
+                if error.is_about_data() {
+                    for part in arrived {
+                        fetcher.refused(part, &error.to_string()).await?;
+                    }
+                }
+                return Err(about(error));
+            }
         }
     }
 }
 
-fn report_of(client: &Client, request: &ReportRequest, manifest: &ReportManifest) -> Report {
-    let blobs = manifest.blobs.iter().cloned().map(|blob| {
-        let client = client.clone();
-        // The path of a link names the blob; its query is the secret.
+/// Days without data among days with some are not believed, unless they are still to come.
+async fn check_parts(
+    fetcher: &Fetcher,
+    key: &ReportKey,
+    fetched: &Fetched,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let is_past = |part: &&ReportKey| part.covered().start() <= now.date_naive();
+    let Some(empty) = fetched.without_data.iter().find(is_past) else { return Ok(()) };
+    let Some(other) = fetched.reports.first() else { return Ok(()) };
+    let (days, other) = (empty.covered(), other.key.covered());
+    let error = Error::PartMissing { report: empty.to_string(), days, other };
+    // The next run asks for the whole.
+    for key in [empty, key] {
+        fetcher.refused_no_data(key, &error.to_string()).await?;
+    }
+    Err(error)
+}
+
+/// What is to be known of a report that came in parts.
+fn note_on_parts(arrived: &[ArrivingReport]) -> Option<String> {
+    (arrived.len() > 1).then(|| {
+        format!(
+            "fetched in {} parts by day: charges that Azure books into the month under a day outside of it would be missing",
+            arrived.len()
+        )
+    })
+}
+
+/// The report that the engine reads: the blobs of all parts, one after the other.
+fn report_of(key: &ReportKey, arrived: &[ArrivingReport]) -> Report {
+    let blobs = arrived.iter().flat_map(|part| part.blobs.iter().map(move |blob| (part, blob)));
+    let blobs = blobs.map(|(part, blob)| {
+        let arriving = blob.clone();
         Blob {
-            name: BlobName::of_link(blob.link.reveal().path()).as_str().to_owned(),
-            open: Box::new(move || open_download(&client, &blob)),
+            // The last part of the path of a link names the blob; its query is the secret.
+            name: BlobName::of_link(blob.name()).as_str().to_owned(),
+            open: Box::new(move || open(&arriving)),
             rows: None,
+            days: part.key.days,
         }
     });
     Report {
-        name: format!("{} {} {}", request.scope.slug(), request.period, request.metric),
-        metric: request.metric,
+        name: format!("{} {} {}", key.scope.slug(), key.month, key.metric),
+        metric: key.metric,
         naming: Some(Naming::Native),
         currency: None,
         blobs: blobs.collect(),
-        stored_bytes: Some(manifest.blob_bytes()),
+        stored_bytes: Some(arrived.iter().map(|part| part.stored_bytes).sum()),
     }
 }
 
-fn open_download(client: &Client, blob: &BlobInfo) -> Result<OpenBlob, Error> {
-    let mut download = client.download(blob);
-    let (sender, reader) = pipe::pipe();
-    tokio::spawn(async move {
-        loop {
-            let piece = download.next_chunk().await;
-            let is_last = !matches!(piece, Ok(Some(_)));
-            let message = piece.map_err(|error| io::Error::other(Error::from(error)));
-            if sender.send(message).await.is_err() || is_last {
-                break;
-            }
-        }
-    });
-    let name = blob.link.reveal().path();
-    let text = decompressed(Box::new(reader)).map_err(|error| read_error(name, error))?;
-    Ok(text.into())
+fn open(blob: &ArrivingBlob) -> Result<OpenBlob, Error> {
+    let text = decompressed(Box::new(blob.reader()));
+    text.map(OpenBlob::from).map_err(|error| read_error(blob.name(), error))
 }
 
 /// What `run` would do.
 pub(crate) struct PlannedRun {
     lake: String,
     at: DateTime<Utc>,
-    reports: Vec<PlannedReport>,
+    months: Vec<PlannedMonth>,
     rollups: Vec<String>,
-}
-
-struct PlannedReport {
-    scope: Scope,
-    period: BillingPeriod,
-    metric: Metric,
-    /// Rows and bytes of the partition that would be replaced.
-    replaces: Option<(u64, u64)>,
 }
 
 /// Works out what `run` would do, without asking Azure and without changing anything.
@@ -308,87 +524,137 @@ pub(crate) async fn plan(args: &RunArgs) -> Result<PlannedRun, Error> {
         Err(LakeError::LakeMissing { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let mut reports = Vec::new();
-    for scope in &plan.scopes {
-        for period in &plan.periods {
-            for metric in &plan.metrics {
-                let partition = line_items(*metric, *period, &scope.slug());
-                let manifest = match &lake {
-                    Some(lake) => lake.manifest(&partition).await?,
-                    None => None,
-                };
-                reports.push(PlannedReport {
-                    scope: scope.clone(),
-                    period: *period,
-                    metric: *metric,
-                    replaces: manifest
-                        .map(|manifest| (manifest.object.rows, manifest.object.bytes)),
-                });
-            }
+    let journal = match &lake {
+        Some(lake) => {
+            let store = journal::of_lake(lake, &lifecycle::run_id(at)?)?;
+            let reuse = Some(plan.reuse).filter(|_| !plan.policy.force);
+            Some(Journal::for_reading(store, &plan.job(), at, reuse).await?)
         }
-    }
-    Ok(PlannedRun {
-        lake: plan.lake,
-        at,
-        reports,
-        rollups: plan.definitions.iter().map(|definition| definition.name.clone()).collect(),
-    })
+        None => None,
+    };
+    let months = planner::months(&plan, lake.as_ref(), journal.as_ref(), at).await?;
+    let rollups = plan.definitions.iter().map(|definition| definition.name.clone()).collect();
+    Ok(PlannedRun { lake: plan.lake, at, months, rollups })
 }
 
-impl PlannedReport {
-    fn partition(&self) -> String {
-        line_items(self.metric, self.period, &self.scope.slug()).directory()
+impl PlannedRun {
+    fn reports(&self) -> impl Iterator<Item = (&PlannedMonth, &PlannedReport)> {
+        let due = self.months.iter().filter(|month| month.decision.is_due());
+        due.flat_map(|month| month.reports.iter().map(move |report| (month, report)))
     }
 
     /// Months before the look-back of the Cost Details API answer with an error.
-    fn is_too_old(&self, at: DateTime<Utc>) -> bool {
-        at.date_naive() - self.period.first_day() > config::MAX_LOOK_BACK
+    fn is_too_old(&self, month: &PlannedMonth) -> bool {
+        self.at.date_naive() - month.period.first_day() > config::MAX_LOOK_BACK
     }
+
+    fn month_text(&self, month: &PlannedMonth) -> String {
+        let (scope, period) = (&month.scope, month.period);
+        let mut text = format!("{period} {scope}: {}", month.decision.reason());
+        if !month.decision.is_due() {
+            return text + ", not pulled\n";
+        }
+        if self.is_too_old(month) {
+            text.push_str("; older than 13 months: Azure may refuse");
+        }
+        if let Some(wait) = month.expected_wait() {
+            text.push_str(&format!("; Azure took {} the last time", seconds(wait)));
+        }
+        text.push('\n');
+        for report in &month.reports {
+            text.push_str(&report_text(report));
+        }
+        text
+    }
+}
+
+fn report_text(report: &PlannedReport) -> String {
+    let mut facts = Vec::new();
+    if let Some(at) = report.asked_at {
+        facts.push(format!("goes on with the one asked for at {}", output::time(at)));
+    }
+    match report.splitting.parts.len() {
+        0 => {}
+        parts => facts.push(format!("in {parts} parts")),
+    }
+    if let Some(last) = &report.last {
+        let bytes = indicatif::HumanBytes(last.bytes);
+        facts.push(format!("about {} rows, {bytes}", last.rows));
+    }
+    facts.push(match report.replaces {
+        Some((rows, _)) => format!("replaces {rows} rows"),
+        None => "new".to_owned(),
+    });
+    let partition = report.partition().directory();
+    format!("  {} costs: {partition} ({})\n", report.key.metric, facts.join("; "))
+}
+
+fn seconds(wait: Duration) -> String {
+    indicatif::HumanDuration(wait).to_string()
 }
 
 impl Show for PlannedRun {
     fn for_people(&self) -> String {
-        let mut text = format!("Reports to create for {}: {}\n", self.lake, self.reports.len());
-        for report in &self.reports {
-            let replaces = match report.replaces {
-                Some((rows, _)) => format!("replaces {rows} rows"),
-                None => "new".to_owned(),
-            };
-            let warning = if report.is_too_old(self.at) {
-                "; older than 13 months: Azure may refuse"
-            } else {
-                ""
-            };
-            text.push_str(&format!(
-                "  {} costs of {} for {}: {} ({replaces}{warning})\n",
-                report.metric,
-                report.scope,
-                report.period,
-                report.partition()
-            ));
+        let to_create = self.reports().filter(|(_, report)| report.asked_at.is_none());
+        let reports =
+            to_create.map(|(_, report)| report.splitting.parts.len().max(1)).sum::<usize>();
+        let mut text = format!("Reports to create for {}: {reports}\n", self.lake);
+        for month in &self.months {
+            text.push_str(&self.month_text(month));
         }
         text.push_str(&format!("Rollups: {}\n", self.rollups.join(", ")));
-        text.push_str("Each report takes Azure some minutes; all are requested at once. Nothing was changed.\n");
+        let rows: u64 = self.reports().filter_map(|(_, r)| Some(r.last.as_ref()?.rows)).sum();
+        let bytes: u64 = self.reports().filter_map(|(_, r)| Some(r.last.as_ref()?.bytes)).sum();
+        if rows > 0 {
+            let bytes = indicatif::HumanBytes(bytes);
+            text.push_str(&format!("Expected, going by the last pulls: {rows} rows, {bytes}\n"));
+        }
+        text.push_str("Each report takes Azure some minutes. Nothing was changed.\n");
         text
     }
 
     fn to_json(&self) -> Value {
+        let months: Vec<Value> = self
+            .months
+            .iter()
+            .map(|month| {
+                json!({
+                    "scope": month.scope.path(),
+                    "billing_period": month.period.to_string(),
+                    "decision": month.decision.name(),
+                    "is_due": month.decision.is_due(),
+                    "reason": month.decision.reason(),
+                    "expected_wait_seconds": month.expected_wait().map(|wait| wait.as_secs()),
+                })
+            })
+            .collect();
         let reports: Vec<Value> = self.rows().into_iter().map(output::object).collect();
-        json!({ "command": "plan", "lake": self.lake, "reports": reports, "rollups": self.rollups })
+        json!({
+            "command": "plan", "lake": self.lake, "months": months, "reports": reports,
+            "rollups": self.rollups,
+        })
     }
 
+    /// The reports that would be created.
     fn rows(&self) -> Vec<Row> {
-        let row = |report: &PlannedReport| {
+        let row = |(month, report): (&PlannedMonth, &PlannedReport)| {
+            let last = report.last.as_ref();
             let fields = [
-                ("scope", Value::from(report.scope.path())),
-                ("billing_period", Value::from(report.period.to_string())),
-                ("metric", Value::from(report.metric.name())),
-                ("partition", Value::from(report.partition())),
+                ("scope", Value::from(report.key.scope.path())),
+                ("billing_period", Value::from(month.period.to_string())),
+                ("metric", Value::from(report.key.metric.name())),
+                ("decision", Value::from(month.decision.name())),
+                ("parts", Value::from(report.splitting.parts.len().max(1))),
+                ("partition", Value::from(report.partition().directory())),
+                ("expected_rows", Value::from(last.map(|last| last.rows))),
+                ("expected_bytes", Value::from(last.map(|last| last.bytes))),
+                ("expected_wait_seconds", Value::from(last.map(|last| last.waited.as_secs()))),
+                ("asked_at", Value::from(report.asked_at.map(output::time))),
                 ("replaces_rows", Value::from(report.replaces.map(|(rows, _)| rows))),
                 ("replaces_bytes", Value::from(report.replaces.map(|(_, bytes)| bytes))),
             ];
             fields.map(|(name, value)| (name.to_owned(), value)).into()
         };
-        self.reports.iter().map(row).collect()
+        self.reports().map(row).collect()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use costlake_model::BillingPeriod;
 use costlake_sim::generator::{self, EnrollmentConfig, GenerateConfig, Month};
-use costlake_sim::server::{Server, ServerConfig};
+use costlake_sim::server::{ClientCertificate, FaultList, Quota, Server, ServerConfig};
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::args::{EnrollmentArgs, RowOrder, SimulateArgs, SimulateCommand};
@@ -71,6 +71,18 @@ async fn serve(args: &SimulateArgs, progress: &Progress) -> Result<(), Error> {
         retry_after_seconds: args.retry_after,
         blobs_per_report: args.blobs,
         link_lifetime: Some(Duration::from_secs(args.link_lifetime)),
+        token_lifetime: Duration::from_secs(args.token_lifetime),
+        quota: Quota {
+            entity: args.entity_quota,
+            tenant: args.tenant_quota,
+            window: Duration::from_secs(args.quota_seconds),
+        },
+        most_rows: args.most_rows,
+        months_back: args.months_back,
+        has_role: !args.no_role,
+        clock_skew_seconds: args.clock_skew,
+        client_certificate: args.client_certificate.as_deref().map(certificate).transpose()?,
+        faults: args.faults.as_deref().map(faults).transpose()?.unwrap_or_default(),
         ..ServerConfig::default()
     };
     let server = Server::start(config).await.map_err(|error| Error::Simulator(Box::new(error)))?;
@@ -83,6 +95,31 @@ async fn serve(args: &SimulateArgs, progress: &Progress) -> Result<(), Error> {
         () = lifecycle::stop_signal() => {}
     }
     server.shutdown().await.map_err(|error| Error::Simulator(Box::new(error)))
+}
+
+fn faults(path: &Path) -> Result<FaultList, Error> {
+    FaultList::from_json(&read(path)?).map_err(|error| {
+        Error::usage(
+            format!("{} is no list of faults: {error}", path.display()),
+            "see docs/simulator.md for the form",
+        )
+    })
+}
+
+fn certificate(path: &Path) -> Result<ClientCertificate, Error> {
+    ClientCertificate::from_pem(&read(path)?).map_err(|error| {
+        Error::usage(
+            format!("{} cannot be used: {error}", path.display()),
+            "give a certificate in PEM, with -----BEGIN CERTIFICATE-----",
+        )
+    })
+}
+
+/// A file that the command line names and that cannot be read is a mistake in the command line.
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|error| {
+        Error::usage(format!("{} cannot be read: {error}", path.display()), "check the path")
+    })
 }
 
 /// Written beside and renamed, so that whoever waits for the file sees all of it.

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -97,10 +99,59 @@ fn gunzipped(mut source: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Sen
     }
     let whole = io::Cursor::new(start[..length].to_vec()).chain(source);
     Ok(if start[..length] == MAGIC {
-        (Box::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 18, whole))), true)
+        let packed = Counted { source: whole, read: Arc::default() };
+        let (read, packed) = (Arc::clone(&packed.read), BufReader::with_capacity(1 << 18, packed));
+        let source = MultiGzDecoder::new(packed);
+        (Box::new(Expanding { source, expanded: 0, packed: read }), true)
     } else {
         (Box::new(whole), false)
     })
+}
+
+/// Cost files shrink to a tenth or a thirtieth. What expands to more than this many times its size was made to fill
+/// disks.
+const MOST_EXPANSION: u64 = 300;
+/// What may expand to without being looked at.
+const HARMLESS_BYTES: u64 = 64 << 20;
+
+/// Counts the bytes that are read through it.
+struct Counted<R> {
+    source: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.source.read(buffer)?;
+        self.read.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(length)
+    }
+}
+
+/// Refuses to expand a few bytes to very many.
+struct Expanding<R> {
+    source: R,
+    expanded: u64,
+    /// Bytes read so far of what is expanded.
+    packed: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Expanding<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.source.read(buffer)?;
+        self.expanded += length as u64;
+        let packed = self.packed.load(Ordering::Relaxed);
+        if self.expanded > HARMLESS_BYTES && self.expanded / MOST_EXPANSION > packed {
+            let (expanded, most) = (self.expanded, MOST_EXPANSION);
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "{packed} bytes of gzip expand to {expanded} and more, over {most} times as many"
+                ),
+            ));
+        }
+        Ok(length)
+    }
 }
 
 /// Holds the length of what it reads against what a manifest says, at the end.
@@ -210,6 +261,9 @@ impl InputFile {
 
 #[cfg(test)]
 mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
     use super::*;
 
     fn read(bytes: &[u8], said: u64) -> Result<Vec<u8>, Error> {
@@ -247,5 +301,24 @@ mod tests {
             let error = read(bytes, said).unwrap_err();
             assert!(matches!(error, Error::Damaged { .. }), "{error}");
         }
+    }
+
+    fn expanded(text: impl Read) -> io::Result<u64> {
+        let mut text = text;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        io::copy(&mut text, &mut encoder)?;
+        let packed = io::Cursor::new(encoder.finish()?);
+        io::copy(&mut decompressed(Box::new(packed))?, &mut io::sink())
+    }
+
+    #[test]
+    fn a_few_bytes_do_not_expand_to_very_many() {
+        let zeros = |bytes| io::repeat(0).take(bytes);
+        assert_eq!(expanded(zeros(HARMLESS_BYTES)).unwrap(), HARMLESS_BYTES);
+        let error = expanded(zeros(4 * HARMLESS_BYTES)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let row = "2025-07-01,4711,some text that repeats,1.25\r\n";
+        let rows: String = (0..2_000_000).map(|at| format!("{at},{row}")).collect();
+        assert_eq!(expanded(rows.as_bytes()).unwrap(), rows.len() as u64);
     }
 }
