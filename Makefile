@@ -8,6 +8,8 @@ CARGO ?= cargo
 # Rows of the comparison over both metrics, and how often each contender runs.
 BENCH_ROWS ?= 1000000
 BENCH_ROUNDS ?= 3
+# How many of the fault schedules to run; there are some 1,770.
+FAULT_SCHEDULES ?= 900
 # What to fuzz, and how long.
 FUZZ_TARGET ?= blob
 FUZZ_SECONDS ?= 3600
@@ -21,7 +23,7 @@ export COSTLAKE_REFERENCE ?= ../shared/reference
 costlake := target/debug/costlake
 venv_stamp := .venv/requirements.stamp
 node_stamp := tests/servers/node_modules/.package-lock.stamp
-moto_stamp := tests/servers/.venv/requirements.stamp
+servers_venv_stamp := tests/servers/.venv/requirements.stamp
 
 .PHONY: help
 help: ## List the targets
@@ -62,10 +64,16 @@ test: .venv ## Run all tests, Python's readers among them; needs Rust and Python
 	$(CARGO) test --locked --workspace
 
 .PHONY: test-servers
-test-servers: build $(node_stamp) $(moto_stamp) ## Check costlake against Azurite, moto and Azure's own API description; needs Node.js
+test-servers: build $(node_stamp) $(servers_venv_stamp) ## Check costlake against Azurite, moto, Azure's own API description and client; needs Node.js
 	@[ -d "$(COSTLAKE_REFERENCE)/azure-specs" ] || \
 		echo "test-servers: no azure-specs in COSTLAKE_REFERENCE=$(COSTLAKE_REFERENCE), what needs them is skipped"
 	COSTLAKE_BIN=$(costlake) $(NODE) --test --test-reporter=spec tests/servers/*.test.mjs
+
+.PHONY: test-unattended
+test-unattended: build ## Disturb and kill pulls in every way there is: faults, kill -9, a throttled backfill; needs Python and a C compiler
+	COSTLAKE_BIN=$(abspath $(costlake)) $(PYTHON) tests/unattended/faults.py --sample $(FAULT_SCHEDULES)
+	COSTLAKE_BIN=$(abspath $(costlake)) $(PYTHON) tests/unattended/kills.py
+	COSTLAKE_BIN=$(abspath $(costlake)) $(PYTHON) tests/unattended/backfill.py
 
 # Any toolchain takes the switches of sanitizers that way; a nightly one needs no such leave.
 .PHONY: fuzz
@@ -105,8 +113,8 @@ $(venv_stamp): tests/requirements.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-# S3 for the tests, apart from the judges: it brings sixty packages along.
-$(moto_stamp): tests/servers/requirements.txt
+# For the tests with servers, apart from the judges: these bring sixty packages along.
+$(servers_venv_stamp): tests/servers/requirements.txt
 	$(PYTHON) -m venv tests/servers/.venv
 	tests/servers/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@

@@ -286,11 +286,12 @@ pub(crate) struct Object {
     pub(crate) modified: SystemTime,
 }
 
-/// All files of a lake but staged ones, by path below it.
+/// All files of a lake but those on their way: what is staged or landed, and the journal. By path below it.
 pub(crate) fn lake_files(lake: &Path) -> BTreeMap<String, Object> {
     let mut found = BTreeMap::new();
     collect(lake, lake, &mut found);
-    found.retain(|path, _| !path.starts_with("_costlake/staging/"));
+    let on_the_way = ["_costlake/staging/", "_costlake/landing/", "_costlake/journal/"];
+    found.retain(|path, _| !on_the_way.iter().any(|folder| path.starts_with(folder)));
     found
 }
 

@@ -17,6 +17,9 @@ mod reading;
 // The main job: three months, both metrics, again, with other threads, and after a month moved.
 #[cfg(test)]
 mod main_job;
+// Months in parts, settled months, runs that go on, patience.
+#[cfg(test)]
+mod fetching;
 // Definitions, departments and `costlake rollup`, against sums of the CSV files.
 #[cfg(test)]
 mod rollups;
@@ -47,6 +50,9 @@ mod inputs;
 // Looking without changing: status, verify, schema, plan, completions.
 #[cfg(test)]
 mod inspect;
+// Signing in, rights and destination, tried before a run.
+#[cfg(test)]
+mod doctor;
 // Any small file.
 #[cfg(test)]
 mod properties;
