@@ -272,6 +272,20 @@ impl PipelineFile {
         Ok(file)
     }
 
+    /// Reads the pipeline file of a command that needs one.
+    ///
+    /// # Errors
+    /// As for [`Self::read`], and if none is given.
+    pub(crate) fn read_given(path: Option<&Path>) -> Result<Self, Error> {
+        let path = path.ok_or_else(|| {
+            Error::usage(
+                "no pipeline file is given",
+                "add --config FILE, such as pipelines/ea-daily.toml, or set COSTLAKE_CONFIG",
+            )
+        })?;
+        Self::read(path)
+    }
+
     /// Reads a pipeline file, or takes an empty one where none is given.
     ///
     /// # Errors

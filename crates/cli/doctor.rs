@@ -150,14 +150,8 @@ struct Setup {
 
 fn read(args: &DoctorArgs) -> (Check, Setup) {
     const NAME: &str = "pipeline file";
-    let Some(path) = &args.config else {
-        let error = Error::usage(
-            "no pipeline file is given",
-            "add --config FILE, such as pipelines/ea-daily.toml, or set COSTLAKE_CONFIG",
-        );
-        return (Check::failed(NAME, &error), Setup::default());
-    };
-    let file = match PipelineFile::read(path) {
+    let path = args.config.as_deref();
+    let file = match PipelineFile::read_given(path) {
         Ok(file) => file,
         Err(error) => return (Check::failed(NAME, &error), Setup::default()),
     };
@@ -168,7 +162,8 @@ fn read(args: &DoctorArgs) -> (Check, Setup) {
         Some(error) => Check::failed(NAME, error),
         None => {
             let scopes = scopes.as_ref().map_or(0, Vec::len);
-            Check::ok(NAME, format!("{}: {}", path.display(), output::counted(scopes, "scope")))
+            let path = path.unwrap_or(Path::new("")).display();
+            Check::ok(NAME, format!("{path}: {}", output::counted(scopes, "scope")))
         }
     };
     let setup = Setup { azure: azure.ok(), scopes: scopes.unwrap_or_default(), lake: lake.ok() };

@@ -34,6 +34,8 @@ use crate::result::{LeftAlone, MonthResult, RunResult};
 
 /// How long the journal remembers reports that nothing happens to.
 const JOURNAL_AGE: TimeDelta = TimeDelta::days(30);
+/// How often a report is fetched again because a blob broke while it was read.
+const MOST_REFETCHES: u32 = 3;
 /// The landing area of a lake that is a local folder.
 const LANDING: &str = "_costlake/landing";
 
@@ -46,7 +48,7 @@ pub(crate) async fn run(
     progress: Arc<Progress>,
 ) -> Result<(RunResult, Vec<Error>), Error> {
     let started_at = Utc::now();
-    let file = read_pipeline(args)?;
+    let file = PipelineFile::read_given(args.config.as_deref())?;
     let plan = file.plan(args, started_at.date_naive())?;
     let (fetch_config, credentials) = file.azure()?;
     let monitor: Arc<Progress> = Arc::clone(&progress);
@@ -235,16 +237,6 @@ async fn publish_months(
     done
 }
 
-fn read_pipeline(args: &RunArgs) -> Result<PipelineFile, Error> {
-    let path = args.config.as_deref().ok_or_else(|| {
-        Error::usage(
-            "no pipeline file is given",
-            "add --config FILE, such as pipelines/ea-daily.toml, or set COSTLAKE_CONFIG",
-        )
-    })?;
-    PipelineFile::read(path)
-}
-
 /// A month of a scope whose reports are fetched: the unit that is published whole or not at all.
 struct Month {
     scope: Scope,
@@ -340,9 +332,8 @@ async fn publish_month(
         Ok(prepared) => publisher.put(prepared).await?,
         Err(error) => {
             if error.is_about_data() {
-                for report in arrived.into_iter().flat_map(|(_, arrived)| arrived) {
-                    fetcher.refused(report, &error.to_string()).await?;
-                }
+                let arrived = arrived.into_iter().flat_map(|(_, arrived)| arrived);
+                refuse(fetcher, arrived, &error).await?;
             }
             return Err(error);
         }
@@ -389,9 +380,6 @@ fn pulled(read: &ReadReport, month: BillingPeriod) -> PulledReport {
     }
 }
 
-/// How often a report is fetched again because a blob broke while it was read.
-const MOST_REFETCHES: u32 = 3;
-
 /// Fetches and stages a report; `None` if there is no data. Parts of two reports are never mixed: after a
 /// change, staging starts from the beginning.
 async fn read_report(
@@ -426,9 +414,7 @@ async fn read_report(
             }
             Err(Error::Fetch(error)) if error.may_pass_when_fetched_again() => {
                 if refetches == MOST_REFETCHES {
-                    for part in arrived {
-                        fetcher.refused(part, &error.to_string()).await?;
-                    }
+                    refuse(fetcher, arrived, &error).await?;
                     return Err(about(Error::Fetch(error)));
                 }
                 refetches += 1;
@@ -437,14 +423,24 @@ async fn read_report(
             }
             Err(error) => {
                 if error.is_about_data() {
-                    for part in arrived {
-                        fetcher.refused(part, &error.to_string()).await?;
-                    }
+                    refuse(fetcher, arrived, &error).await?;
                 }
                 return Err(about(error));
             }
         }
     }
+}
+
+/// Notes that reports cannot be published for what is in them.
+async fn refuse(
+    fetcher: &Fetcher,
+    arrived: impl IntoIterator<Item = ArrivingReport>,
+    why: &(impl std::fmt::Display + Sync),
+) -> Result<(), Error> {
+    for report in arrived {
+        fetcher.refused(report, &why.to_string()).await?;
+    }
+    Ok(())
 }
 
 /// Days without data among days with some are not believed, unless they are still to come.
@@ -482,7 +478,7 @@ fn report_of(key: &ReportKey, arrived: &[ArrivingReport]) -> Report {
     let blobs = blobs.map(|(part, blob)| {
         let arriving = blob.clone();
         Blob {
-            // The last part of the path of a link names the blob; its query is the secret.
+            // The path of a link names the blob; its query is the secret.
             name: BlobName::of_link(blob.name()).as_str().to_owned(),
             open: Box::new(move || open(&arriving)),
             rows: None,
@@ -518,7 +514,7 @@ pub(crate) struct PlannedRun {
 /// Wrong configuration, or a lake that cannot be read.
 pub(crate) async fn plan(args: &RunArgs) -> Result<PlannedRun, Error> {
     let at = Utc::now();
-    let plan = read_pipeline(args)?.plan(args, at.date_naive())?;
+    let plan = PipelineFile::read_given(args.config.as_deref())?.plan(args, at.date_naive())?;
     let lake = match Lake::open(&plan.lake, false).await {
         Ok(lake) => Some(lake),
         Err(LakeError::LakeMissing { .. }) => None,

@@ -254,6 +254,37 @@ pub enum ErrorKind {
     Failed,
 }
 
+/// The place in an error, shared or to be changed: one list of variants for both.
+macro_rules! place_of {
+    ($error:expr, $as_deref:ident) => {
+        match $error {
+            Self::Configuration { .. }
+            | Self::CredentialUnavailable { .. }
+            | Self::ReportChanged { .. }
+            | Self::Journal { .. }
+            | Self::JournalSyntax { .. }
+            | Self::JournalVersion { .. }
+            | Self::Landing { .. } => None,
+            Self::ReportGone { place, .. } => place.$as_deref(),
+            Self::Rejected { place, .. }
+            | Self::Authentication { place, .. }
+            | Self::Authorization { place, .. }
+            | Self::Throttled { place, .. }
+            | Self::Unavailable { place, .. }
+            | Self::Insecure { place, .. }
+            | Self::ReportFailed { place, .. }
+            | Self::PollDeadline { place, .. }
+            | Self::LinkExpired { place, .. }
+            | Self::BlobChanged { place, .. }
+            | Self::LengthMismatch { place, .. }
+            | Self::DigestMismatch { place }
+            | Self::UnexpectedPage { place, .. }
+            | Self::Protocol { place, .. }
+            | Self::RefusedDestination { place, .. } => Some(place),
+        }
+    };
+}
+
 impl Error {
     /// The group that the error belongs to.
     pub fn kind(&self) -> ErrorKind {
@@ -332,59 +363,11 @@ impl Error {
 
     /// Where it happened, where that is known.
     pub fn place(&self) -> Option<&Place> {
-        match self {
-            Self::Configuration { .. }
-            | Self::CredentialUnavailable { .. }
-            | Self::ReportChanged { .. }
-            | Self::Journal { .. }
-            | Self::JournalSyntax { .. }
-            | Self::JournalVersion { .. }
-            | Self::Landing { .. } => None,
-            Self::ReportGone { place, .. } => place.as_deref(),
-            Self::Rejected { place, .. }
-            | Self::Authentication { place, .. }
-            | Self::Authorization { place, .. }
-            | Self::Throttled { place, .. }
-            | Self::Unavailable { place, .. }
-            | Self::Insecure { place, .. }
-            | Self::ReportFailed { place, .. }
-            | Self::PollDeadline { place, .. }
-            | Self::LinkExpired { place, .. }
-            | Self::BlobChanged { place, .. }
-            | Self::LengthMismatch { place, .. }
-            | Self::DigestMismatch { place }
-            | Self::UnexpectedPage { place, .. }
-            | Self::Protocol { place, .. }
-            | Self::RefusedDestination { place, .. } => Some(place),
-        }
+        place_of!(self, as_deref)
     }
 
     fn place_mut(&mut self) -> Option<&mut Place> {
-        match self {
-            Self::Configuration { .. }
-            | Self::CredentialUnavailable { .. }
-            | Self::ReportChanged { .. }
-            | Self::Journal { .. }
-            | Self::JournalSyntax { .. }
-            | Self::JournalVersion { .. }
-            | Self::Landing { .. } => None,
-            Self::ReportGone { place, .. } => place.as_deref_mut(),
-            Self::Rejected { place, .. }
-            | Self::Authentication { place, .. }
-            | Self::Authorization { place, .. }
-            | Self::Throttled { place, .. }
-            | Self::Unavailable { place, .. }
-            | Self::Insecure { place, .. }
-            | Self::ReportFailed { place, .. }
-            | Self::PollDeadline { place, .. }
-            | Self::LinkExpired { place, .. }
-            | Self::BlobChanged { place, .. }
-            | Self::LengthMismatch { place, .. }
-            | Self::DigestMismatch { place }
-            | Self::UnexpectedPage { place, .. }
-            | Self::Protocol { place, .. }
-            | Self::RefusedDestination { place, .. } => Some(place),
-        }
+        place_of!(self, as_deref_mut)
     }
 }
 

@@ -22,9 +22,7 @@ use crate::cost_details::{
     BlobInfo, Operation, OperationLink, ReportManifest, Submission, Waiting,
 };
 use crate::error::{Error, ErrorKind};
-use crate::journal::{
-    Entry, Journal, JournaledBlob, JournaledFailure, JournaledOperation, ReportKey, State,
-};
+use crate::journal::{Entry, Journal, JournaledBlob, JournaledOperation, ReportKey, State};
 use crate::landing::{Arriving, ArrivingBlob, Landing};
 use crate::monitor::Event;
 
@@ -173,7 +171,8 @@ impl Fetcher {
     /// Notes that it is not believed that there is no data for a report.
     pub async fn refused_no_data(&self, key: &ReportKey, message: &str) -> Result<(), Error> {
         let mut entry = self.inner.journal.new_entry(key, Utc::now());
-        self.inner.fail(&mut entry, message.to_owned(), None).await
+        let journal = &self.inner.journal;
+        journal.record_failure(&mut entry, message.to_owned(), None, Utc::now()).await
     }
 
     /// Forgets reports that nothing has happened to for `keep`, and removes blobs of which no report can
@@ -201,12 +200,12 @@ impl Inner {
         may_split: bool,
     ) -> BoxFuture<'a, Result<Fetched, Error>> {
         async move {
-            let mut entry = self.journal.entry(key, Utc::now()).await?;
+            let entry = self.journal.entry(key, Utc::now()).await?;
             let is_split = entry.pull == self.journal.pull() && !entry.parts.is_empty();
             if is_split {
                 return self.fetch_parts(&entry, may_split).await;
             }
-            match self.fetch_whole(key).await {
+            match self.fetch_whole(entry).await {
                 Ok(Some(report)) => Ok(Fetched { reports: vec![report], ..Fetched::default() }),
                 Ok(None) => Ok(Fetched { without_data: vec![key.clone()], ..Fetched::default() }),
                 Err(error) if may_split && may_pass_in_parts(&error) => {
@@ -217,7 +216,7 @@ impl Inner {
                     let request = key.request();
                     let told = Event::Split { request: &request, parts: parts.len(), why: &error };
                     self.client.tell(&told);
-                    entry = self.journal.new_entry(key, Utc::now());
+                    let mut entry = self.journal.new_entry(key, Utc::now());
                     entry.parts = parts;
                     self.record(&mut entry, State::Split).await?;
                     self.landing.clear(key).await?;
@@ -227,7 +226,8 @@ impl Inner {
                     {
                         // Nothing was won: the next run begins with the whole.
                         entry.parts.clear();
-                        self.fail(&mut entry, error.to_string(), None).await?;
+                        let message = error.to_string();
+                        self.journal.record_failure(&mut entry, message, None, Utc::now()).await?;
                     }
                     fetched
                 }
@@ -270,12 +270,11 @@ impl Inner {
         Ok(entries.iter().any(|entry| is_part(entry) && is_made(entry)))
     }
 
-    async fn fetch_whole(&self, key: &ReportKey) -> Result<Option<ArrivingReport>, Error> {
-        let mut entry = self.journal.entry(key, Utc::now()).await?;
+    async fn fetch_whole(&self, mut entry: Entry) -> Result<Option<ArrivingReport>, Error> {
         if !self.is_usable(&entry) {
-            entry = self.journal.new_entry(key, Utc::now());
+            entry = self.journal.new_entry(&entry.key, Utc::now());
             self.record(&mut entry, State::Planned).await?;
-            self.landing.clear(key).await?;
+            self.landing.clear(&entry.key).await?;
         }
         self.journal.pull().clone_into(&mut entry.pull);
         let fetched = self.fetch_entry(&mut entry).await;
@@ -287,9 +286,9 @@ impl Inner {
                 Ok(None)
             }
             Err(error) => {
-                let asked = error.asked_wait().map(|wait| wait.as_secs());
-                let error = error.about(&key.request());
-                self.fail(&mut entry, error.to_string(), asked).await?;
+                let error = error.about(&entry.key.request());
+                let (message, asked) = (error.to_string(), error.asked_wait());
+                self.journal.record_failure(&mut entry, message, asked, Utc::now()).await?;
                 Err(error)
             }
         }
@@ -477,16 +476,6 @@ impl Inner {
     async fn record(&self, entry: &mut Entry, state: State) -> Result<(), Error> {
         self.journal.record(entry, state, Utc::now()).await
     }
-
-    async fn fail(
-        &self,
-        entry: &mut Entry,
-        message: String,
-        asked_seconds: Option<u64>,
-    ) -> Result<(), Error> {
-        entry.failure = Some(JournaledFailure { at: Utc::now(), message, asked_seconds });
-        self.record(entry, State::Failed).await
-    }
 }
 
 impl ArrivingReport {
@@ -615,11 +604,8 @@ impl BlobDownload {
             entry.operation = None;
             entry.blobs.clear();
         }
-        let asked_seconds = error.asked_wait().map(|wait| wait.as_secs());
-        let failure =
-            JournaledFailure { at: Utc::now(), message: error.to_string(), asked_seconds };
-        entry.failure = Some(failure);
-        self.journal.record(&mut entry, State::Failed, Utc::now()).await
+        let (message, asked) = (error.to_string(), error.asked_wait());
+        self.journal.record_failure(&mut entry, message, asked, Utc::now()).await
     }
 }
 

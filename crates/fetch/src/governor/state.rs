@@ -23,19 +23,20 @@ pub struct BudgetState {
 }
 
 mod utc_text {
-    use chrono::{DateTime, SecondsFormat, Utc};
+    use chrono::{DateTime, Utc};
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
+    use crate::journal;
+
     pub(super) fn serialize<S: Serializer>(time: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
+        to.serialize_str(&journal::time(*time))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<DateTime<Utc>, D::Error> {
         let text = String::deserialize(from)?;
-        let time = DateTime::parse_from_rfc3339(&text).map_err(D::Error::custom)?;
-        Ok(time.with_timezone(&Utc))
+        journal::parse_time(&text).map_err(D::Error::custom)
     }
 }

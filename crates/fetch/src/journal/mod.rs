@@ -9,6 +9,7 @@ mod wire;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use costlake_model::{BillingPeriod, Metric, Scope, ScopeSlug, TimePeriod};
@@ -18,6 +19,7 @@ use crate::cost_details::{ReportPeriod, ReportRequest};
 use crate::error::Error;
 use crate::governor::BudgetState;
 pub use history::{MonthHistory, Pull, PulledReport, Stability};
+pub(crate) use wire::{parse_time, time};
 
 /// Where a journal is kept: small files by name, each replaced whole.
 pub trait JournalStore: Send + Sync {
@@ -184,7 +186,7 @@ impl Entry {
     }
 
     /// From the request to the manifest, if both are known.
-    pub fn waited(&self) -> Option<std::time::Duration> {
+    pub fn waited(&self) -> Option<Duration> {
         let waited = self.completed_at?.signed_duration_since(self.submitted_at?);
         waited.to_std().ok()
     }
@@ -302,6 +304,19 @@ impl Journal {
             entry.failure = None;
         }
         self.write(&report_name(&entry.key), wire::write_entry(entry)).await
+    }
+
+    /// Writes an entry as failed, with the error for people and the wait that Azure asked for, if it did.
+    pub async fn record_failure(
+        &self,
+        entry: &mut Entry,
+        message: String,
+        asked: Option<Duration>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let asked_seconds = asked.map(|wait| wait.as_secs());
+        entry.failure = Some(JournaledFailure { at: now, message, asked_seconds });
+        self.record(entry, State::Failed, now).await
     }
 
     /// All entries, by scope, month and metric.
